@@ -168,8 +168,8 @@ def _with_colours(
     own = np.zeros((len(added.part), code.code.shape[1]), dtype=np.float32)
     own[:, -POWERS:] = powers(added.colour)
     share = added.skin_share[:, None]
-    own = share * code.code[added.skin] + (1.0 - share) * own
-    return replace(code, code=np.concatenate([code.code, own.astype(np.float32)]))
+    mixture = (share * code.code[added.skin] + (1.0 - share) * own).astype(np.float32)
+    return replace(code, code=np.concatenate([code.code, mixture]))
 
 
 class _Fields(NamedTuple):

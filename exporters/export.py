@@ -44,7 +44,7 @@ from .lids import FACE_SHARE, refine_lids
 from .manifest import about, graph_metadata, licence_report, write_licence
 from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, stray_notes
 from .parts import PARTS
-from .parts.build import NO_MOUTH, open_skin, parts_obstacle, skin_budget
+from .parts.build import NO_OPENING, open_skin, parts_obstacle, skin_budget
 from .refine.options import RefineSettings
 from .refine.refine import open_pictures, refine_student
 from .refine.sheet import write_sheet
@@ -184,7 +184,7 @@ def bake_surface(
         mesh, lid_faces = _reduced(mesh, avatar, field, budget)
     openings = None if obstacle else open_skin(mesh, avatar, field)
     if openings is None and settings.parts:
-        report.notes.append(f"no parts of the mouth were added: {obstacle or NO_MOUTH}")
+        report.notes.append(f"no parts of mouth and eyes were added: {obstacle or NO_OPENING}")
     with report.step("bake"):
         fill = partial(_unseen, settings, progress) if settings.unseen.fill else None
         baked = bake(

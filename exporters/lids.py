@@ -69,7 +69,7 @@ def _edges_near_eyes(mesh: Mesh, avatar: ImplicitAvatar) -> Int64[Array, "N 2"]:
     offset = mesh.vertices[:, None] - eyes
     near = ((np.linalg.norm(offset, axis=2) < REACH) & (offset[..., 2] > 0)).any(axis=1)
     edges = edges_of(mesh)
-    return edges[near[edges].all(axis=1)]
+    return np.asarray(edges[near[edges].all(axis=1)], dtype=np.int64)
 
 
 def edges_of(mesh: Mesh) -> Int64[Array, "N 2"]:

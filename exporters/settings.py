@@ -45,7 +45,7 @@ class ExportSettings:
     keep_strays: bool = False
     """Keep loose pieces that float free of the head (`mesh_cleanup.drop_strays`)."""
     parts: bool = True
-    """Open the mouth and add teeth, tongue and the inside of the mouth (OpenHead only)."""
+    """Open mouth and eyes, and add teeth, tongue, cavity and eyeballs (OpenHead only)."""
     storage: str = "float32"
     """Element type of the bulk arrays: a row of `imavatar_deploy.avatar_io.STORAGE`."""
     edition: str | None = None

@@ -120,8 +120,8 @@ Examples:
     "--parts/--no-parts",
     default=True,
     show_default=True,
-    help="Whether the mouth is opened and gets teeth, tongue and a dark inside from the head model "
-    "(OpenHead, 15,000 faces or more), in place of the membrane that the networks have there.",
+    help="Whether mouth and eyes are opened and get teeth, tongue, a dark inside and eyeballs from "
+    "the head model (OpenHead, 15,000 faces or more), in place of the one surface of the networks.",
 )
 @click.option(
     "--edition",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, Int64
-from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
+from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.head_fit.ibug_landmarks import landmark_vertices
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar
@@ -18,54 +19,77 @@ from imavatar_deploy.model.surface.mesh import Mesh
 from ..mesh_cleanup import canonical_points
 from ..settings import ExportSettings
 from .cut import open_along, refine_around
+from .eyes import EyeColours, eyeball, lid_insides, read_eye_colours
 from .mouth import RimMotion, cavity, teeth_and_tongue
 from .opening import Opening, front_points
 from .part_mesh import PartMesh, joined
 
-MOUTH_UPPER = (60, 61, 62, 63, 64)
-MOUTH_LOWER = (60, 67, 66, 65, 64)
-"""Landmarks of the inner edges of the lips, from one corner to the other."""
 
-MOUTH_DEPTH = 0.1
-"""Depth behind the corners of the mouth up to which the surface is opened, model units."""
+class OpeningRow(NamedTuple):
+    """One opening: a row of `OPENINGS`."""
 
-UPPER_EDGE = 0.011
-LOWER_EDGE = 0.018
-"""Widths of the strip along the lips whose colours are continued, model units (2.7 and 4.5 mm)."""
+    upper: tuple[int, ...]
+    """Landmarks of the upper edge, from one corner to the other with increasing x."""
+    lower: tuple[int, ...]
+    depth: float
+    """Depth behind the corners up to which the surface is opened, model units."""
+    limit: float
+    """Largest displacement of an edge until the edges meet at rest; 0 where they do not."""
+    widening: tuple[float, float]
+    """Heights by which the upper edge is moved up and the lower edge down, model units."""
+    strip: tuple[float, float]
+    """Widths of the strips along the upper and the lower edge whose colours are continued."""
+
+
+LIDS = (0.05, 0.0, (0.0055, 0.0015), (0.006, 0.005))
+"""Common columns of the eyes. Eyes are a little wider open than OpenHead's."""
+
+OPENINGS = {
+    "mouth": OpeningRow(
+        (60, 61, 62, 63, 64), (60, 67, 66, 65, 64), 0.1, 0.03, (0.0, 0.0), (0.011, 0.018)
+    ),
+    "left eye": OpeningRow((42, 43, 44, 45), (42, 47, 46, 45), *LIDS),
+    "right eye": OpeningRow((36, 37, 38, 39), (36, 41, 40, 39), *LIDS),
+}
+"""The openings by the name of the part that closes them."""
+
+EYE_BONES = {"left eye": "eyeL", "right eye": "eyeR"}
 
 GROUPS = ("helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
 """Vertex groups of a head model that has a mouth."""
 
-PART_FACES = 5_000
+PART_FACES = 6_400
 """Faces that parts and openings take, at most."""
 
-RIM_FACES = 900
-"""Faces that a finer rim may take."""
+RIM_FACES = 700
+"""Faces that a finer rim of one opening may take."""
 
-MIN_BUDGET = 3 * PART_FACES
+MIN_BUDGET = 15_000
 """Smallest face budget of an export with parts; with fewer faces the skin is too coarse."""
 
 MIN_RIM = 24
 """Smallest number of vertices of a rim."""
 
 MAX_DISTANCE = 0.08
-"""Largest distance of the surface from the lips of the head model, model units (2 cm)."""
+"""Largest distance of the surface from lips or lids of the head model, model units (2 cm)."""
 
-NO_MOUTH = "the surface is not where the head model has its mouth"
+NO_OPENING = "the surface is not where the head model has mouth and eyes"
 
 
 @dataclass(frozen=True)
 class OpenedSkin:
-    """The skin of an avatar with an open mouth."""
+    """The skin of an avatar with its openings."""
 
     mesh: Mesh
-    mouth: Int64[Array, " R"]
-    """Vertices of the mouth's rim, in order."""
+    rims: dict[str, Int64[Array, " _"]]
+    """Name of an opening -> vertices of its rim, in order."""
     edge: Bool[Array, " V"]
     """Vertices along the openings, whose colours continue those farther away.
 
     The networks blur the edge between lips and teeth.
     """
+    eyes: EyeColours
+    """Colours of iris and sclera."""
 
 
 def parts_obstacle(head: HeadModel, settings: ExportSettings) -> str:
@@ -85,7 +109,7 @@ def skin_budget(faces: int | None) -> int | None:
 
 
 def open_skin(mesh: Mesh, avatar: ImplicitAvatar, field: Field) -> OpenedSkin | None:
-    """Remove the membrane that spans the mouth of a canonical surface.
+    """Remove the membrane that spans the mouth, and the eyeballs, from a canonical surface.
 
     Args:
         mesh: the canonical surface.
@@ -93,38 +117,53 @@ def open_skin(mesh: Mesh, avatar: ImplicitAvatar, field: Field) -> OpenedSkin | 
         field: the field whose surface the mesh is.
 
     Returns:
-        The skin; None where the surface has no mouth.
+        The skin; None where the surface has neither mouth nor eyes in the head model's places.
     """
-    points = canonical_points(avatar.head).points
-    landmarks = points[landmark_vertices(avatar.head)]
-    upper, lower = landmarks[list(MOUTH_UPPER)], landmarks[list(MOUTH_LOWER)]
-    if not _on_surface(mesh, np.concatenate([upper, lower])):
-        return None
-    outline = Opening.through(upper, lower, MOUTH_DEPTH)
+    landmarks = canonical_points(avatar.head).points[landmark_vertices(avatar.head)]
+    eyes = read_eye_colours(mesh, avatar)
+    rims: dict[str, Int64[Array, " _"]] = {}
+    edge = np.zeros(len(mesh.vertices), dtype=np.bool_)
+    for name, row in OPENINGS.items():
+        if not _on_surface(mesh, landmarks[list(row.upper + row.lower)]):
+            continue
+        opening = _opening(row, landmarks, mesh, avatar)
+        finer = refine_around(mesh, opening, field, len(mesh.faces) + RIM_FACES)
+        opened, rim, used = open_along(finer, opening)
+        if len(rim) < MIN_RIM:
+            continue
+        rims = {before: np.searchsorted(used, old) for before, old in rims.items()}
+        edge = np.pad(edge, (0, int(used[-1]) + 1 - len(edge)))[used]
+        edge |= _strip(opened, opening, row.strip)
+        rims[name], mesh = rim, opened
+    return OpenedSkin(mesh, rims, edge, eyes) if rims else None
+
+
+def _opening(
+    row: OpeningRow, landmarks: Float32[Array, "L 3"], mesh: Mesh, avatar: ImplicitAvatar
+) -> Opening:
+    opening = Opening.through(landmarks[list(row.upper)], landmarks[list(row.lower)], row.depth)
+    opening = opening.widened(*row.widening)
+    if row.limit == 0.0:
+        return opening
     neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
     closed = np.zeros(POSE_SIZE, dtype=np.float32)
-    outline = outline.meeting(mesh, avatar, neutral, closed)
-    finer = refine_around(mesh, outline, field, len(mesh.faces) + RIM_FACES)
-    opened, rim = open_along(finer, outline)
-    if len(rim) < MIN_RIM:
-        return None
-    return OpenedSkin(opened, rim, _edge(opened, outline))
+    return opening.meeting(mesh, avatar, neutral, closed, limit=row.limit)
 
 
 def _on_surface(mesh: Mesh, landmarks: Float32[Array, "N 3"]) -> bool:
-    """Whether the front of a surface is where the head model has its lips."""
+    """Whether the front of a surface is where the head model has its lips or lids."""
     front = front_points(mesh, *landmarks[:, :2].astype(np.float64).T)
     return bool(np.median(np.abs(front - landmarks)[:, 2]) < MAX_DISTANCE)
 
 
-def _edge(mesh: Mesh, outline: Opening) -> Bool[Array, " V"]:
-    """The strip of `OpenedSkin.edge`; it ends in the corners."""
-    signed = outline.signed(mesh.vertices)
-    middle = np.interp(mesh.vertices[:, 0], outline.x, (outline.upper + outline.lower) / 2.0)
-    width = np.where(mesh.vertices[:, 1] > middle, UPPER_EDGE, LOWER_EDGE)
-    centre, half = (outline.x[0] + outline.x[-1]) / 2.0, (outline.x[-1] - outline.x[0]) / 2.0
-    off_centre = ((mesh.vertices[:, 0] - centre) / half).clip(-1.0, 1.0)
-    return np.asarray(signed < width * np.sqrt(1.0 - off_centre**2))
+def _strip(mesh: Mesh, opening: Opening, widths: tuple[float, float]) -> Bool[Array, " V"]:
+    """The strip along an opening of `OpenedSkin.edge`; it ends in the corners."""
+    signed = opening.signed(mesh.vertices)
+    x, y, _ = mesh.vertices.T
+    middle = np.interp(x, opening.x, (opening.upper + opening.lower) / 2.0)
+    centre, half = (opening.x[0] + opening.x[-1]) / 2.0, (opening.x[-1] - opening.x[0]) / 2.0
+    off_centre = ((x - centre) / half).clip(-1.0, 1.0)
+    return np.asarray(signed < np.where(y > middle, *widths) * np.sqrt(1.0 - off_centre**2))
 
 
 def build_parts(
@@ -138,10 +177,18 @@ def build_parts(
         mesh: its mesh, in which unseen vertices may have moved.
         deformation: motion of its vertices.
     """
-    rim = _motion(mesh, skin.mouth, deformation)
-    front = float(rim.canonical[:, 2].max())
-    bones = rim.weights.shape[1]
-    return joined([cavity(rim, avatar.joints_rest), *teeth_and_tongue(avatar.head, bones, front)])
+    joints, bones = avatar.joints_rest, deformation.weights.shape[1]
+    parts: list[PartMesh] = []
+    for name, vertices in skin.rims.items():
+        rim = _motion(mesh, vertices, deformation)
+        if name not in EYE_BONES:
+            front = float(rim.canonical[:, 2].max())
+            parts += [cavity(rim, joints), *teeth_and_tongue(avatar.head, bones, front)]
+            continue
+        number = BONES.index(EYE_BONES[name])
+        parts.append(eyeball(name, joints[number], avatar.joint_basis[:, number], bones, skin.eyes))
+        parts.append(lid_insides(name, rim, joints[number], joints))
+    return joined(parts)
 
 
 def _motion(mesh: Mesh, rim: Int64[Array, " R"], deformation: Deformation) -> RimMotion:

@@ -19,6 +19,11 @@ GAPS = (0.62, 0.50, 0.42)
 GUMS = (0.72, 0.36, 0.35)
 TONGUE = (0.70, 0.33, 0.32)
 
+VEINS = (0.92, 0.76, 0.73)
+"""Factors on the sclera where it is full of veins, in the corners."""
+
+PUPIL = (0.02, 0.02, 0.02)
+
 SHADE = 0.92
 """Factor on the colours of front teeth, which lips shade."""
 
@@ -39,7 +44,9 @@ def mixed(
     under: Float32[Array, "N 3"], over: tuple[float, float, float], mask: Float32[Array, " N"]
 ) -> Float32[Array, "N 3"]:
     """Mix colours: `under` where the mask is 0, `over` where it is 1."""
-    return np.asarray(under + mask[:, None] * (np.float32(over) - under), dtype=np.float32)
+    return np.asarray(
+        under + mask[:, None] * (np.asarray(over, dtype=np.float32) - under), dtype=np.float32
+    )
 
 
 def shaded_by_depth(
@@ -79,6 +86,32 @@ def tongue_colours(template: Float32[Array, "N 3"]) -> Float32[Array, "N 3"]:
     return mixed(np.full_like(template, TONGUE), MOUTH, 0.3 * furrow.astype(np.float32))
 
 
+def eye_colours(
+    direction: Float32[Array, "N 3"], iris: Float32[Array, "3"], sclera: Float32[Array, "3"]
+) -> Float32[Array, "N 3"]:
+    """Sclera, iris with a dark rim, and pupil; darker above, below the lid.
+
+    Args:
+        direction: unit vectors from the middle of the eyeball; the pupil is at +z.
+        iris: colour of the iris.
+        sclera: colour of the sclera in the middle of the eye's height.
+    """
+    angle = np.degrees(np.arccos(direction[:, 2].clip(-1.0, 1.0)))
+    ring = (
+        np.broadcast_to(iris, direction.shape)
+        * (1.0 - 0.55 * smoothstep(17.0, 24.0, angle))[:, None]
+    )
+    veins = 0.6 * smoothstep(35.0, 60.0, angle)[:, None]
+    colour = np.broadcast_to(sclera, direction.shape) * (
+        1.0 - veins * (1.0 - np.asarray(VEINS, dtype=np.float32))
+    )
+    inside = smoothstep(26.5, 24.0, angle)[:, None]
+    colour = colour + inside * (ring - colour)
+    colour = mixed(colour, PUPIL, smoothstep(11.5, 10.0, angle))
+    shade = 1.0 - 0.3 * smoothstep(0.0, 0.5, direction[:, 1])
+    return np.asarray(colour * shade[:, None], dtype=np.float32)
+
+
 # Texture codes
 #
 # The codes of the skin do not reach every colour of a part, and codes of similar colours may differ
@@ -88,10 +121,13 @@ def tongue_colours(template: Float32[Array, "N 3"]) -> Float32[Array, "N 3"]:
 POWERS = 10
 """Number of components that `powers` returns."""
 
-STEPS = 300
+STEPS = 400
 BATCH = 256
-RATE = 0.03
+RATE = 0.12
 """Adam's initial learning rate of the decoder; it falls to zero."""
+
+DARK = 0.1
+"""Added to the colour by which an error is divided, so that dark colours are exact, too."""
 
 NORMAL_SPREAD = 0.5
 """Standard deviation of random normals around the front, per component."""
@@ -141,7 +177,8 @@ def with_colour_components(
             frame = torch.randint(len(conditions), (1,), generator=generator)
             first = (share * terms[rows] + (1.0 - share) * terms[other]) @ decode
             rgb = baked(first, normal, conditions[frame])
-            loss = (rgb - (share * target[rows] + (1.0 - share) * target[other])).square().mean()
+            expected = share * target[rows] + (1.0 - share) * target[other]
+            loss = ((rgb - expected) / (expected + DARK)).square().mean()
             adam.zero_grad(set_to_none=True)
             torch.autograd.backward(loss)
             adam.step()

@@ -50,12 +50,13 @@ def refine_around(mesh: Mesh, outline: Opening, field: Field, faces: int | None)
         mesh = split_edges(mesh, edges[order[:count]], field)
 
 
-def open_along(mesh: Mesh, outline: Opening) -> tuple[Mesh, Int64[Array, " R"]]:
+def open_along(mesh: Mesh, outline: Opening) -> tuple[Mesh, Int64[Array, " R"], Int64[Array, " W"]]:
     """Remove the surface within an outline.
 
     Returns:
         The mesh and the vertices of the foremost rim, in the order of its faces' edges. It is empty
-        where the outline does not cross the mesh.
+        where the outline does not cross the mesh. Last, the vertex of `mesh` that each vertex was,
+        ascending; new ones have larger numbers.
     """
     vertices = mesh.vertices.copy()
     signed = outline.signed(vertices)
@@ -64,8 +65,8 @@ def open_along(mesh: Mesh, outline: Opening) -> tuple[Mesh, Int64[Array, " R"]]:
     signed[on_rim] = 0.0
     vertices, faces, on_rim = _clip(vertices, mesh.faces.astype(np.int64), signed, outline)
     used, faces = np.unique(faces, return_inverse=True)
-    opened = Mesh(vertices[used], faces.reshape(-1, 3))
-    return opened, _foremost_loop(opened, on_rim[used])
+    opened = Mesh(vertices[used], faces.reshape(-1, 3).astype(np.int32))
+    return opened, _foremost_loop(opened, on_rim[used]), used
 
 
 def _clip(

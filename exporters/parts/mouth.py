@@ -79,11 +79,8 @@ class RimMotion:
             normal += 0.5 * (np.roll(normal, 1, axis=0) + np.roll(normal, -1, axis=0))
         area = (points[:, 0] * np.roll(points[:, 1], -1)).sum()
         area -= (points[:, 1] * np.roll(points[:, 0], -1)).sum()
-        return (
-            np.sign(area)
-            * normal
-            / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-        )
+        length = np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+        return np.asarray(np.sign(area) * normal / length, dtype=np.float64)
 
 
 def cavity(rim: RimMotion, joints: Float32[Array, "5 3"]) -> PartMesh:
@@ -119,10 +116,10 @@ def cavity(rim: RimMotion, joints: Float32[Array, "5 3"]) -> PartMesh:
     lower = np.concatenate([np.tile(0.5 - 0.5 * direction[:, 1], rings), [0.5]])
     mesh = _grown(rim, np.concatenate(points), source, share, lower, joints)
     depth = front - np.concatenate(points)[:, 2]
-    colours = shaded_by_depth(np.tile(np.float32(MOUTH), (len(share), 1)), depth)
+    colours = shaded_by_depth(np.tile(np.asarray(MOUTH, dtype=np.float32), (len(share), 1)), depth)
     return replace(
         mesh,
-        faces=_ring_faces(rim.vertices, rings),
+        faces=ring_faces(rim.vertices, rings, closed=True),
         part=np.full(len(share), part_number("mouth"), np.int32),
         colour=colours,
         skin=rim.vertices[source],
@@ -159,8 +156,11 @@ def _grown(
     return uncoloured(rest, expression, pose, weights, np.zeros((0, 3), np.int64))
 
 
-def _ring_faces(rim: Int64[Array, " R"], rings: int) -> Int64[Array, "F 3"]:
-    """Faces between the rim, the rings behind it, and one last vertex."""
+def ring_faces(rim: Int64[Array, " R"], rings: int, *, closed: bool = False) -> Int64[Array, "F 3"]:
+    """Faces between a rim of the skin and the rings behind it; also to one last vertex if `closed`.
+
+    The vertices of a ring follow those of the ring before.
+    """
     count = len(rim)
     following = np.roll(np.arange(count), -1)
     rows = [-1 - rim, *(np.arange(count) + ring * count for ring in range(rings))]
@@ -168,8 +168,9 @@ def _ring_faces(rim: Int64[Array, " R"], rings: int) -> Int64[Array, "F 3"]:
     for front, back in pairwise(rows):
         faces.append(np.stack([front[following], front, back], axis=1))
         faces.append(np.stack([front[following], back, back[following]], axis=1))
-    last = np.full(count, rings * count)
-    faces.append(np.stack([rows[-1][following], rows[-1], last], axis=1))
+    if closed:
+        last = np.full(count, rings * count)
+        faces.append(np.stack([rows[-1][following], rows[-1], last], axis=1))
     return np.concatenate(faces).astype(np.int64)
 
 
@@ -184,7 +185,7 @@ def teeth_and_tongue(head: HeadModel, bones: int, front: float) -> list[PartMesh
     parts = []
     rows = (
         ("upper teeth", "helper-upper-teeth", UPPER_TEETH_SHIFT, 2),
-        ("lower teeth", "helper-lower-teeth", LOWER_TEETH_SHIFT, 2),
+        ("lower teeth", "helper-lower-teeth", LOWER_TEETH_SHIFT, 1),
         ("tongue", "helper-tongue", TONGUE_SHIFT, 0),
     )
     for name, group, shift, subdivisions in rows:
@@ -196,7 +197,7 @@ def teeth_and_tongue(head: HeadModel, bones: int, front: float) -> list[PartMesh
         parts.append(
             replace(
                 mesh,
-                rest=mesh.rest + np.float32(shift),
+                rest=mesh.rest + np.asarray(shift, dtype=np.float32),
                 part=np.full(len(template), part_number(name), np.int32),
                 colour=colour,
             )

@@ -17,9 +17,6 @@ COLUMNS = 41
 ROUNDS = 6
 """Rounds in which both edges of an outline are moved until they meet."""
 
-MAX_SHIFT = 0.03
-"""Largest displacement of an edge from the head model's, model units (7 mm)."""
-
 DEGREE = 6
 """Degree of the polynomial that the displacement of an edge is over the columns.
 
@@ -79,12 +76,25 @@ class Opening:
         moved[:, 1] = np.where(nearer, upper, lower)
         return moved
 
+    def widened(self, upper: float, lower: float) -> Opening:
+        """Return the opening with its edges moved apart, less towards the corners.
+
+        Args:
+            upper: height by which the upper edge is moved up in the middle.
+            lower: height by which the lower edge is moved down in the middle.
+        """
+        middle, half = (self.x[0] + self.x[-1]) / 2.0, (self.x[-1] - self.x[0]) / 2.0
+        share = 1.0 - ((self.x - middle) / half) ** 4
+        return replace(self, upper=self.upper + upper * share, lower=self.lower - lower * share)
+
     def meeting(
         self,
         mesh: Mesh,
         avatar: ImplicitAvatar,
         expression: Float32[Array, " E"],
         pose: Float32[Array, "15"],
+        *,
+        limit: float,
     ) -> Opening:
         """Return the outline whose edges meet in a frame in which the networks close the opening.
 
@@ -97,6 +107,7 @@ class Opening:
             avatar: the networks.
             expression: of the frame with a closed opening.
             pose: of that frame.
+            limit: largest displacement of an edge.
         """
         start = (self.upper, self.lower)
         outline = self
@@ -107,7 +118,7 @@ class Opening:
             ]
             gap = heights[0] - heights[1] + OVERLAP
             edges = [
-                _smooth_shift(outline.x, first, edge + half * gap)
+                _smooth_shift(outline.x, first, edge + half * gap, limit)
                 for first, edge, half in zip(
                     start, (outline.upper, outline.lower), (-0.5, 0.5), strict=True
                 )
@@ -123,14 +134,17 @@ def _curve(points: Float64[Array, "M 3"], x: Float64[Array, " N"]) -> Float64[Ar
 
 
 def _smooth_shift(
-    x: Float64[Array, " N"], start: Float64[Array, " N"], edge: Float64[Array, " N"]
+    x: Float64[Array, " N"],
+    start: Float64[Array, " N"],
+    edge: Float64[Array, " N"],
+    limit: float,
 ) -> Float64[Array, " N"]:
     """An edge whose displacement from `start` is smooth, limited, and zero in the corners."""
     middle, half = (x[0] + x[-1]) / 2.0, (x[-1] - x[0]) / 2.0
     taper = 1.0 - ((x - middle) / half) ** 4
-    shift = np.nan_to_num(edge - start).clip(-MAX_SHIFT, MAX_SHIFT)
+    shift = np.nan_to_num(edge - start).clip(-limit, limit)
     fit = np.polynomial.Polynomial.fit(x, shift, DEGREE, w=taper + 1e-3)
-    return start + taper * fit(x).clip(-MAX_SHIFT, MAX_SHIFT)
+    return np.asarray(start + taper * fit(x).clip(-limit, limit), dtype=np.float64)
 
 
 def _posed_heights(
@@ -147,7 +161,7 @@ def _posed_heights(
         posed = avatar.deform(
             points, torch.from_numpy(expression).to(points), torch.from_numpy(pose).to(points)
         )
-    return posed[:, 1].double().cpu().numpy()
+    return np.asarray(posed[:, 1].cpu().numpy(), dtype=np.float64)
 
 
 def front_points(
@@ -170,7 +184,7 @@ def front_points(
     v = (first[:, 0] * offset[..., 1] - first[:, 1] * offset[..., 0]) / area
     z = a[:, 2] + u * (b[:, 2] - a[:, 2]) + v * (c[:, 2] - a[:, 2])
     inside = (u >= -1e-9) & (v >= -1e-9) & (u + v <= 1.0 + 1e-9) & np.isfinite(area)
-    z = np.where(inside, z, -np.inf).max(axis=1)
+    z = np.where(inside, z, -np.inf).max(axis=1, initial=-np.inf)
     missing = ~np.isfinite(z)
     if missing.any():
         front = mesh.vertices[mesh.vertices[:, 2] >= mesh.vertices[:, 2].mean() - 1e-6]

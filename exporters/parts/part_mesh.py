@@ -80,7 +80,8 @@ def unposed(
     blended = np.einsum("pj,jrc->prc", weights, transforms[:, :3])
     offset = (canonical - blended[:, :, 3])[..., None]
     shaped = np.linalg.solve(blended[:, :, :3], offset)[..., 0]
-    return (shaped - np.einsum("pfc,f->pc", pose_basis, pose_feature(pose))).astype(np.float32)
+    correctives = np.einsum("pfc,f->pc", pose_basis, pose_feature(pose))
+    return np.asarray(shaped - correctives, dtype=np.float32)
 
 
 def of_head_model(

@@ -17,18 +17,21 @@ from imavatar_deploy.exporters.fidelity.part_pixels import part_pixels
 from imavatar_deploy.exporters.formats.onnx_modules import BakedTexture
 from imavatar_deploy.exporters.parts import PARTS
 from imavatar_deploy.exporters.parts.build import (
+    EYE_BONES,
     MIN_BUDGET,
     OpenedSkin,
     open_skin,
     parts_obstacle,
 )
 from imavatar_deploy.exporters.parts.cut import open_along, refine_around
+from imavatar_deploy.exporters.parts.eyes import RADIUS, EyeColours, eyeball, read_eye_colours
 from imavatar_deploy.exporters.parts.opening import Opening
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.surface_colours import vertex_colours
 from imavatar_deploy.fidelity.reference_frames import ReferenceFrames
 from imavatar_deploy.fidelity.stage_metrics import FrameImages, measure_frames
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.kinematics import rotations, skinning_transforms
 from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
 from imavatar_deploy.model.surface.extract import field_of
 from imavatar_deploy.model.surface.field import Field
@@ -78,7 +81,7 @@ OUTLINE = Opening.through(
 
 class TestOpening:
     def test_the_rim_lies_on_the_outline(self) -> None:
-        mesh, rim = open_along(flat_mesh(), OUTLINE)
+        mesh, rim, _ = open_along(flat_mesh(), OUTLINE)
         points = mesh.vertices[rim]
         assert np.abs(OUTLINE.signed(points)).max() < 1e-4
         assert OUTLINE.signed(mesh.vertices).min() > -1e-4
@@ -89,13 +92,13 @@ class TestOpening:
 
     def test_the_mesh_stays_manifold_but_for_the_rim(self) -> None:
         before = flat_mesh()
-        mesh, rim = open_along(before, OUTLINE)
+        mesh, rim, _ = open_along(before, OUTLINE)
         assert len(set(rim.tolist())) == len(rim) > 20
         assert mesh.open_edges() == before.open_edges() + len(rim)
 
     def test_faces_around_it_become_fine(self) -> None:
         fine = refine_around(flat_mesh(), OUTLINE, flat_field(), None)
-        mesh, rim = open_along(fine, OUTLINE)
+        mesh, rim, _ = open_along(fine, OUTLINE)
         points = mesh.vertices[rim]
         lengths = np.linalg.norm(points - np.roll(points, -1, axis=0), axis=1)
         assert lengths.max() < 0.012
@@ -110,7 +113,7 @@ class TestOpening:
     def test_surface_behind_it_stays(self) -> None:
         mesh = flat_mesh()
         behind = Mesh(mesh.vertices - np.float32([0, 0, 0.5]), mesh.faces)
-        opened, rim = open_along(behind, OUTLINE)
+        opened, rim, _ = open_along(behind, OUTLINE)
         assert len(opened.faces) == len(mesh.faces)
         assert len(rim) == 0
 
@@ -120,11 +123,10 @@ def avatar() -> ImplicitAvatar:
     return load_checkpoint("sample")
 
 
-def mouth_patch(field: Field) -> Mesh:
-    """The front of the sample around its mouth."""
+def front_patch(field: Field, low: tuple[float, float], high: tuple[float, float]) -> Mesh:
+    """The front of the sample within a box of the front view."""
     places, faces = grid(40, 36)
-    low, high = np.float32([-0.13, -0.35]), np.float32([0.12, -0.12])
-    flat = low + places * (high - low)
+    flat = np.float32(low) + places * (np.float32(high) - np.float32(low))
     depths = np.linspace(0.48, 0.2, 36, dtype=np.float32)
     points = np.concatenate(
         [np.repeat(flat, len(depths), axis=0), np.tile(depths, len(flat))[:, None]], axis=1
@@ -145,7 +147,7 @@ def mouth_patch(field: Field) -> Mesh:
 @pytest.fixture(scope="module")
 def skin(avatar: ImplicitAvatar) -> OpenedSkin:
     field = field_of(avatar)
-    opened = open_skin(mouth_patch(field), avatar, field)
+    opened = open_skin(front_patch(field, (-0.13, -0.35), (0.12, -0.12)), avatar, field)
     assert opened is not None
     return opened
 
@@ -180,14 +182,15 @@ class TestMouth:
         number = 1 + PARTS.index("mouth")
         kept = np.isin(baked.parts, (0, number))[faces].all(axis=1)
         whole = Mesh(baked.avatar.canonical.T, faces[kept])
-        assert whole.open_edges() == skin.mesh.open_edges() - len(skin.mouth)
-        assert len(skin.mouth) > 30
+        assert whole.open_edges() == skin.mesh.open_edges() - len(skin.rims["mouth"])
+        assert len(skin.rims["mouth"]) > 30
 
     def test_closed_lips_cover_it_and_an_open_jaw_shows_it(
         self, skin: OpenedSkin, baked: Bake
     ) -> None:
         counts = [
-            pixels_of_parts(baked, opened_jaw(angle), skin.mouth) for angle in (0.0, 0.1, 0.3)
+            pixels_of_parts(baked, opened_jaw(angle), skin.rims["mouth"])
+            for angle in (0.0, 0.1, 0.3)
         ]
         assert counts[0] < 0.02 * counts[2]
         assert counts[0] < counts[1] < counts[2]
@@ -229,7 +232,7 @@ class TestMouth:
         network = BakedTexture(avatar.texture, baked.code.decode, baked.code.mean)
         teeth = baked.parts == 1 + PARTS.index("upper teeth")
         front = baked.avatar.canonical[2] > np.quantile(baked.avatar.canonical[2][teeth], 0.9)
-        dark = baked.parts == 1 + PARTS.index("mouth")
+        dark = (baked.parts == 1 + PARTS.index("mouth")) & (baked.avatar.canonical[2] < 0.25)
         normals = surface_normals(baked.avatar, pose_plainly(baked.avatar, NEUTRAL, CLOSED))
         colours = []
         for condition in (np.zeros((1, 53)), np.full((1, 53), 0.3)):
@@ -253,6 +256,45 @@ class TestMouth:
 
     def test_a_surface_elsewhere_is_not_opened(self, avatar: ImplicitAvatar) -> None:
         assert open_skin(flat_mesh(), avatar, flat_field()) is None
+
+
+class TestEyes:
+    def test_an_eyeball_turns_about_its_joint(self, avatar: ImplicitAvatar) -> None:
+        joints, basis = avatar.joints_rest, avatar.joint_basis
+        for name, bone in EYE_BONES.items():
+            number = BONES.index(bone)
+            white = np.ones(3, dtype=np.float32)
+            ball = eyeball(name, joints[number], basis[:, number], 6, EyeColours(white, white))
+            expression = np.linspace(0, 0.5, EXPRESSION_SIZE, dtype=np.float32)
+            pose = CLOSED.copy()
+            pose[3 * number : 3 * number + 2] = (0.1, 0.4)
+            moved = joints + np.einsum("e,ebc->bc", expression, basis)
+            motion = skinning_transforms(pose, moved, 6)[number + 1]
+            shaped = ball.rest + ball.expression @ expression
+            posed = shaped @ motion[:3, :3].T + motion[:3, 3]
+            offset = posed - moved[number]
+            np.testing.assert_allclose(np.linalg.norm(offset, axis=1), RADIUS, atol=1e-5)
+            gaze = offset[0] / RADIUS
+            np.testing.assert_allclose(gaze, rotations(pose[3 * number :][:3])[0][:, 2], atol=1e-4)
+            assert gaze[0] > 0.3
+            np.testing.assert_array_equal(ball.weights[:, number + 1], 1.0)
+
+    def test_lids_are_opened_and_the_eyeball_lies_behind_them(self, avatar: ImplicitAvatar) -> None:
+        field = field_of(avatar)
+        patch = front_patch(field, (0.04, -0.04), (0.19, 0.12))
+        skin = open_skin(patch, avatar, field)
+        assert skin is not None
+        assert list(skin.rims) == ["left eye"]
+        joint = avatar.joints_rest[BONES.index("eyeL")]
+        rim = skin.mesh.vertices[skin.rims["left eye"]]
+        assert skin.mesh.open_edges() == patch.open_edges() + len(rim)
+        assert (np.linalg.norm(rim - joint, axis=1) > RADIUS - 0.002).all()
+
+    def test_iris_and_sclera_have_the_colours_of_the_networks(self, avatar: ImplicitAvatar) -> None:
+        patch = front_patch(field_of(avatar), (-0.2, -0.04), (0.2, 0.12))
+        iris, sclera = read_eye_colours(patch, avatar)
+        assert iris[0] > iris[1] > iris[2]
+        assert iris.max() < 0.5 < sclera.min()
 
 
 class TestFidelity:
