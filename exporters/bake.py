@@ -40,6 +40,9 @@ CODE_TOLERANCE = 5e-5
 Half of the tolerance of a graph, and 1/80 of a step of eight bits.
 """
 
+NEEDLE = 3e-4
+"""Length below which the ends of an edge have one motion, model units (0.08 mm)."""
+
 CODE_FRAMES = (0, 1, 3)
 """Rows of the reference poses in which a texture code is measured: rest and two far corners."""
 
@@ -58,7 +61,7 @@ class Bake:
     by_code: Bool[Array, " V"]
     """Vertices whose colours are those of their codes, and not those of the networks.
 
-    These are filled vertices, parts, and the skin along an opening.
+    These are filled vertices, parts, the skin along an opening, and needles.
     """
     bounds: Bounds = NO_BOUNDS
     """Where the bust is cut."""
@@ -100,6 +103,7 @@ def bake(
         shape = HarmonicFill(surface, moved)
         mesh = head_shape(mesh, shape, avatar.head, bounds)
         fields = _fill_fields(avatar, mesh, fields, shape)
+    fields, needles = _rigid_needles(avatar, mesh, fields)
     skin, added = mesh, None
     if openings is not None:
         added = build_parts(avatar, openings, mesh, fields.deformation)
@@ -107,7 +111,7 @@ def bake(
     more = len(mesh.vertices) - len(skin.vertices)
     parts = np.zeros(len(mesh.vertices), dtype=np.int32)
     filled = np.pad(filled, (0, more))
-    by_code = filled.copy()
+    by_code = filled | np.pad(needles, (0, more))
     if added is not None and openings is not None:
         parts[len(skin.vertices) :] = added.part
         by_code |= (parts > 0) | np.pad(openings.edge, (0, more))
@@ -170,6 +174,34 @@ def _with_colours(
     share = added.skin_share[:, None]
     mixture = (share * code.code[added.skin] + (1.0 - share) * own).astype(np.float32)
     return replace(code, code=np.concatenate([code.code, mixture]))
+
+
+def _rigid_needles(
+    avatar: ImplicitAvatar, mesh: Mesh, fields: _Fields
+) -> tuple[_Fields, Bool[Array, " V"]]:
+    """Fields in which vertices that nearly coincide have the motion of the first of them.
+
+    Rounded displacements would otherwise turn the needles between them, and their normals.
+
+    Returns:
+        The fields, and the vertices whose motion is that of another.
+    """
+    edges = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+    length = np.linalg.norm(mesh.vertices[edges[:, 0]] - mesh.vertices[edges[:, 1]], axis=1)
+    short = edges[length < NEEDLE]
+    first = np.arange(len(mesh.vertices))
+    while True:
+        before = first.copy()
+        for a, b in (short.T, short.T[::-1]):
+            np.minimum.at(first, a, first[b])
+        if (first == before).all():
+            break
+    needles = first != np.arange(len(first))
+    motion = Deformation(*(values[torch.from_numpy(first)] for values in fields.deformation))
+    with torch.inference_mode():
+        rest = avatar.rest(_points(avatar, mesh), motion)
+    rows = torch.from_numpy(needles)[:, None].to(rest.device)
+    return _Fields(fields.feature, motion, torch.where(rows, rest, fields.rest)), needles
 
 
 class _Fields(NamedTuple):

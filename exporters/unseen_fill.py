@@ -156,7 +156,7 @@ def _mollified(lengths: Float64[Array, "F 3"]) -> Float64[Array, "F 3"]:
     """
     slack = lengths.sum(axis=1, keepdims=True) - 2.0 * lengths  # l_i + l_j - l_k for each edge k
     lacking = MOLLIFICATION * lengths.mean() - slack.min(initial=np.inf)
-    return lengths + max(0.0, lacking)
+    return np.asarray(lengths + max(0.0, float(lacking)))
 
 
 def _solver(matrix: Any) -> Any:

@@ -37,6 +37,10 @@ from .stage_metrics import (
     read_tolerances,
 )
 
+SAMPLES = 5
+"""Samples of a pixel along each side in the comparison with held-out images; odd, so that no pixel
+is half covered."""
+
 
 def draw(
     folder: AvatarFolder,
@@ -124,7 +128,41 @@ def compare_shadings(folder: AvatarFolder) -> list[StageReport]:
 def compare_held_out(
     folder: AvatarFolder, held_out: HeldOutFrames, limits: Mapping[str, float]
 ) -> StageReport:
-    """Compare the student of an avatar folder with held-out images."""
-    drawn = draw(folder, held_out, "student")
+    """Compare the student of an avatar folder with held-out images.
+
+    These are means over larger pictures, and so are the frames that they are compared with. Single
+    samples of a sharp student would differ from means by more than those of a blurred one.
+    """
+    drawn = _draw_means(folder, held_out)
     metrics = measure(held_out.pictures(), drawn, held_out.mouths)
     return StageReport(REFINED, HELD_OUT, REFINED, metrics, limits)
+
+
+def _draw_means(folder: AvatarFolder, held_out: HeldOutFrames) -> list[FrameImages]:
+    """Draw frames with `SAMPLES` samples a pixel and side, and average those on the surface."""
+    size = SAMPLES * held_out.size
+    matrices = SAMPLES * held_out.image_matrix
+    matrices += np.float32(0.5 * (SAMPLES - 1)) * held_out.image_matrix[:, 2:]
+    matrices[:, 2] = held_out.image_matrix[:, 2]
+    config = RenderConfig(folder, size, size, "student")
+    frames = zip(held_out.expression, held_out.pose, matrices, strict=True)
+    with closing(open_cpu_renderer(config)) as renderer:
+        return [_mean(frame_images(*renderer.buffers(*frame))) for frame in frames]
+
+
+def _mean(images: FrameImages) -> FrameImages:
+    """Means over squares of `SAMPLES` pixels a side; most of them must show the surface."""
+
+    def sums(values: Float32[Array, "H W ..."]) -> Float32[Array, "h w ..."]:
+        height, width = (side // SAMPLES for side in values.shape[:2])
+        squares = values.reshape(height, SAMPLES, width, SAMPLES, *values.shape[2:])
+        return np.asarray(squares.sum(axis=(1, 3)), dtype=np.float32)
+
+    weight = images.mask.astype(np.float32)
+    count = sums(weight)
+    rgb, normal = (
+        sums(values * weight[..., None]) / np.maximum(count, 1.0)[..., None]
+        for values in (images.rgb, images.normal)
+    )
+    mask = count > SAMPLES * SAMPLES / 2
+    return frame_images(rgb, normal, mask)

@@ -270,6 +270,27 @@ class TestBake:
             np.testing.assert_array_equal(after[..., seen], before[..., seen])
             assert np.abs(after - before)[..., ~seen].max() > 1e-4
 
+    def test_vertices_that_nearly_coincide_move_alike(
+        self, avatar: ImplicitAvatar, mesh: Mesh, whole: Bake
+    ) -> None:
+        """Rounded to half precision, their displacements would turn the faces between them."""
+        start, end, _ = mesh.faces[100].tolist()
+        split = np.isin(mesh.faces, (start, end)).sum(axis=1) == 2
+        new = len(mesh.vertices)
+        halves = [
+            np.where(mesh.faces[split] == old, new, mesh.faces[split]) for old in (start, end)
+        ]
+        point = mesh.vertices[[start]] * 0.998 + mesh.vertices[[end]] * 0.002
+        needle = Mesh(
+            np.concatenate([mesh.vertices, point]), np.concatenate([mesh.faces[~split], *halves])
+        )
+        baked = bake(avatar, needle).avatar
+        for name in ("expression_basis", "pose_basis", "skin_weights"):
+            values, before = getattr(baked, name), getattr(whole.avatar, name)
+            np.testing.assert_array_equal(values[..., new], values[..., start])
+            np.testing.assert_allclose(values[..., :new], before, atol=1e-6)
+        assert 0 < np.linalg.norm(baked.rest[:, new] - baked.rest[:, start]) < 1e-3
+
     def test_a_filled_vertex_moves_and_looks_like_its_neighbours(
         self, avatar: ImplicitAvatar, filled: Bake
     ) -> None:
