@@ -43,7 +43,7 @@ from .formats.table import ready_formats
 from .lids import FACE_SHARE, refine_lids
 from .manifest import about, graph_metadata, licence_report, write_licence
 from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, stray_notes
-from .parts import PARTS
+from .parts import PART_CHOICES, PARTS
 from .parts.build import NO_OPENING, open_skin, parts_obstacle, skin_budget
 from .refine.options import RefineSettings
 from .refine.refine import open_pictures, refine_student
@@ -179,12 +179,12 @@ def bake_surface(
     with report.step("polish"):
         mesh, gain = polish(cleaned.mesh, field, progress=progress)
     obstacle = parts_obstacle(avatar.head, settings)
-    budget = settings.faces if obstacle else skin_budget(settings.faces)
+    budget = settings.faces if obstacle else skin_budget(settings)
     with report.step("simplify"):
         mesh, lid_faces = _reduced(mesh, avatar, field, budget)
-    openings = None if obstacle else open_skin(mesh, avatar, field)
-    if openings is None and settings.parts:
-        report.notes.append(f"no parts of mouth and eyes were added: {obstacle or NO_OPENING}")
+    openings = None if obstacle else open_skin(mesh, avatar, field, settings.parts)
+    if openings is None and PART_CHOICES[settings.parts]:
+        report.notes.append(f"no parts of the mouth were added: {obstacle or NO_OPENING}")
     with report.step("bake"):
         fill = partial(_unseen, settings, progress) if settings.unseen.fill else None
         baked = bake(
@@ -349,7 +349,7 @@ class _Job:
                 subject.student,
                 settings,
                 stored_size=subject.settings.proof.size,
-                held=subject.bake.filled,
+                held=subject.bake.held,
                 progress=self.progress,
             )
         self.report.refinement |= result.facts

@@ -15,6 +15,7 @@ from imavatar_deploy.tracks import FlameTrack
 from .fidelity.options import FidelitySettings
 from .formats.gltf.settings import GlbSettings
 from .formats.options import MeshSettings, TrtSettings, UsdSettings
+from .parts import PART_CHOICES
 from .refine.options import RefineSettings
 from .student.options import StudentSettings
 from .unseen_options import UnseenSettings
@@ -44,8 +45,8 @@ class ExportSettings:
     """Which connected parts are kept: a row of `imavatar_deploy.model.surface.mesh.CHOICES`."""
     keep_strays: bool = False
     """Keep loose pieces that float free of the head (`mesh_cleanup.drop_strays`)."""
-    parts: bool = True
-    """Open mouth and eyes, and add teeth, tongue, cavity and eyeballs (OpenHead only)."""
+    parts: str = "mouth"
+    """Openings that get parts of the head model (OpenHead only): a row of `parts.PART_CHOICES`."""
     storage: str = "float32"
     """Element type of the bulk arrays: a row of `imavatar_deploy.avatar_io.STORAGE`."""
     edition: str | None = None
@@ -106,6 +107,8 @@ class ExportSettings:
             )
         if self.components not in CHOICES:
             raise unknown_name("choice of components", self.components, CHOICES)
+        if self.parts not in PART_CHOICES:
+            raise unknown_name("choice of parts", self.parts, PART_CHOICES)
         if self.storage not in STORAGE:
             raise unknown_name("storage", self.storage, STORAGE)
         self._check_formats()

@@ -117,11 +117,13 @@ Examples:
     "glasses and hair belong to the body.",
 )
 @click.option(
-    "--parts/--no-parts",
-    default=True,
+    "--parts",
+    default="mouth",
     show_default=True,
-    help="Whether mouth and eyes are opened and get teeth, tongue, a dark inside and eyeballs from "
-    "the head model (OpenHead, 15,000 faces or more), in place of the one surface of the networks.",
+    metavar="NAME",
+    help="Openings that get parts of the head model (OpenHead, 15,000 faces or more): `mouth` for "
+    "teeth, tongue and a dark inside, `all` for these and eyeballs that turn, `none` for the one "
+    "surface of the networks.",
 )
 @click.option(
     "--edition",
@@ -157,7 +159,7 @@ def export(
     resolution: int,
     components: str,
     keep_strays: bool,
-    parts: bool,
+    parts: str,
     edition: str | None,
     storage: str,
     synthetic_mark: bool,

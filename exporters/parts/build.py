@@ -18,6 +18,7 @@ from imavatar_deploy.model.surface.mesh import Mesh
 
 from ..mesh_cleanup import canonical_points
 from ..settings import ExportSettings
+from . import PART_CHOICES
 from .cut import open_along, refine_around
 from .eyes import EyeColours, eyeball, lid_insides, read_eye_colours
 from .mouth import RimMotion, cavity, teeth_and_tongue
@@ -58,8 +59,8 @@ EYE_BONES = {"left eye": "eyeL", "right eye": "eyeR"}
 GROUPS = ("helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
 """Vertex groups of a head model that has a mouth."""
 
-PART_FACES = 6_400
-"""Faces that parts and openings take, at most."""
+PART_FACES = {"mouth": 5_300, "left eye": 550, "right eye": 550}
+"""Faces that an opening and its parts take, at most."""
 
 RIM_FACES = 700
 """Faces that a finer rim of one opening may take."""
@@ -94,7 +95,7 @@ class OpenedSkin:
 
 def parts_obstacle(head: HeadModel, settings: ExportSettings) -> str:
     """Why an export has no parts; empty where it can have them."""
-    if not settings.parts:
+    if not PART_CHOICES[settings.parts]:
         return "the settings leave them out"
     if head.edition != "openhead" or not set(GROUPS) <= set(head.vertex_groups):
         return f"a head model of edition {head.edition} has no teeth"
@@ -103,18 +104,23 @@ def parts_obstacle(head: HeadModel, settings: ExportSettings) -> str:
     return ""
 
 
-def skin_budget(faces: int | None) -> int | None:
-    """The face budget of the skin, before it is opened, within that of the export."""
-    return None if faces is None else faces - PART_FACES
+def skin_budget(settings: ExportSettings) -> int | None:
+    """The face budget of the skin, before it is opened, within that of an export with parts."""
+    if settings.faces is None:
+        return None
+    return settings.faces - sum(PART_FACES[name] for name in PART_CHOICES[settings.parts])
 
 
-def open_skin(mesh: Mesh, avatar: ImplicitAvatar, field: Field) -> OpenedSkin | None:
-    """Remove the membrane that spans the mouth, and the eyeballs, from a canonical surface.
+def open_skin(
+    mesh: Mesh, avatar: ImplicitAvatar, field: Field, choice: str = "all"
+) -> OpenedSkin | None:
+    """Remove the membrane that spans the mouth, or the eyeballs, too, from a canonical surface.
 
     Args:
         mesh: the canonical surface.
         avatar: the networks; their head model is an OpenHead.
         field: the field whose surface the mesh is.
+        choice: a row of `PART_CHOICES`.
 
     Returns:
         The skin; None where the surface has neither mouth nor eyes in the head model's places.
@@ -123,7 +129,8 @@ def open_skin(mesh: Mesh, avatar: ImplicitAvatar, field: Field) -> OpenedSkin | 
     eyes = read_eye_colours(mesh, avatar)
     rims: dict[str, Int64[Array, " _"]] = {}
     edge = np.zeros(len(mesh.vertices), dtype=np.bool_)
-    for name, row in OPENINGS.items():
+    for name in PART_CHOICES[choice]:
+        row = OPENINGS[name]
         if not _on_surface(mesh, landmarks[list(row.upper + row.lower)]):
             continue
         opening = _opening(row, landmarks, mesh, avatar)

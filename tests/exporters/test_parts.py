@@ -250,7 +250,7 @@ class TestMouth:
         assert obstacle(ExportSettings(faces=MIN_BUDGET)) == ""
         assert obstacle(ExportSettings(faces=None)) == ""
         assert "--faces" in obstacle(ExportSettings(faces=MIN_BUDGET - 1))
-        assert "leave" in obstacle(ExportSettings(parts=False))
+        assert "leave" in obstacle(ExportSettings(parts="none"))
         plain = HeadModel(**{**vars(avatar.head), "vertex_groups": ()})
         assert "no teeth" in parts_obstacle(plain, ExportSettings())
 
