@@ -188,6 +188,7 @@ def test_an_avatar_with_a_wrong_graph_is_withheld(
         (("--resolution", "200"), "resolution must be one of 64, 128, 256, 512, got 200"),
         (("--components", "biggest"), "unknown choice of components 'biggest'"),
         (("--storage", "int8"), "unknown storage 'int8'"),
+        (("--parts", "teeth"), "unknown choice of parts 'teeth': expected one of all, mouth, none"),
         (("--format=student", "--no-student"), "the format student needs a student, and"),
     ],
 )
