@@ -283,10 +283,12 @@ def _with_parts(
 ) -> tuple[Mesh, _Fields]:
     """Mesh and fields of skin and parts; the features of parts are zero and not used."""
     canonical = added.canonical(avatar.joints_rest)
-    whole = Mesh(
-        np.concatenate([mesh.vertices, canonical]),
-        np.concatenate([mesh.faces, added.corners(len(mesh.vertices))]),
-    )
+    vertices = np.concatenate([mesh.vertices, canonical])
+    faces = added.corners(len(mesh.vertices))
+    # Two vertices of a rim that lie in one direction from its middle have one place behind it.
+    a, b, c = vertices[faces].transpose(1, 0, 2)
+    has_area = np.cross(b - a, c - a).any(axis=1)
+    whole = Mesh(vertices, np.concatenate([mesh.faces, faces[has_area]]))
     feature, deformation, rest = fields
 
     def append(values: Tensor, more: Float32[Array, "P ..."]) -> Tensor:
