@@ -59,7 +59,7 @@ EYE_BONES = {"left eye": "eyeL", "right eye": "eyeR"}
 GROUPS = ("helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
 """Vertex groups of a head model that has a mouth."""
 
-PART_FACES = {"mouth": 5_300, "left eye": 550, "right eye": 550}
+PART_FACES = {"mouth": 4_000, "left eye": 1_200, "right eye": 1_200}
 """Faces that an opening and its parts take, at most."""
 
 RIM_FACES = 700
