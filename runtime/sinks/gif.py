@@ -90,7 +90,10 @@ def _palettes(stream: Stream, rate: Fraction) -> Any:
     """Return the filter graph that gives each image a palette."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
-        width=stream.width, height=stream.height, format="rgba", time_base=1 / rate
+        width=stream.width,
+        height=stream.height,
+        format=av.VideoFormat("rgba"),
+        time_base=1 / rate,
     )
     split = graph.add("split")
     palette, use = (graph.add(name, arguments) for name, arguments in FILTERS)
