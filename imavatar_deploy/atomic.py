@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.leftovers import REPLACED, locked, prefix, remove_leftovers
 
 BUNDLED_WORDS = ("openhead", "presets", "sample", "talk")
 """Words that stand for bundled data wherever a command takes a path."""
@@ -132,7 +133,8 @@ def staging_beside(target: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `target` and remove it when the block ends.
 
     It is for files that are renamed to their final place once all of them are complete. Parent
-    folders that were created for it are removed with it where they stayed empty.
+    folders that were created for it are removed with it where they stayed empty. Temporary folders
+    that killed processes have left for the same target are removed first.
 
     Raises:
         UsageError: nothing can be written there.
@@ -142,16 +144,18 @@ def staging_beside(target: Path) -> Iterator[Path]:
         try:
             created += [folder for folder in target.parents if not folder.exists()]
             target.parent.mkdir(parents=True, exist_ok=True)
-            staging = Path(tempfile.mkdtemp(prefix=f".{target.name}.partial-", dir=target.parent))
+            remove_leftovers(target)
+            staging = Path(tempfile.mkdtemp(prefix=prefix(target), dir=target.parent))
         except OSError as error:
             raise UsageError(
                 f"{target} cannot be written ({error.strerror}: {error.filename}); "
                 "choose a folder you may write to"
             ) from error
-        try:
-            yield staging
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        with locked(staging):
+            try:
+                yield staging
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
     finally:
         _remove_empty(created)
 
@@ -244,7 +248,7 @@ def atomic_folder(out: str | Path, *, marker: str, overwrite: bool = False) -> I
     _refuse_obstacle(target, marker, overwrite)
     with staging_beside(target) as staging:
         partial = staging / "new"
-        old = staging / "old"
+        old = staging / REPLACED
         partial.mkdir()
         yield partial
         if target.exists():

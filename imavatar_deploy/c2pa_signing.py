@@ -18,8 +18,19 @@ from imavatar_deploy.optional import require
 
 EXTRA = "c2pa"
 
-MEDIA_TYPES = {".mp4": "video/mp4", ".png": "image/png"}
+MEDIA_TYPES = {
+    ".avi": "video/avi",
+    ".gif": "image/gif",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".mov": "video/quicktime",
+    ".mp4": "video/mp4",
+    ".png": "image/png",
+}
 """Suffix -> media type of the files that are signed."""
+
+UNSIGNED = (".webm",)
+"""Suffixes of files that C2PA has no form for."""
 
 CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 """Elliptic curve of a key -> C2PA's name of its algorithm."""
@@ -61,12 +72,25 @@ class C2paSigner:
         with signer._native(str(certificates)):
             return signer
 
+    @staticmethod
+    def ensure_signs(target: str) -> None:
+        """Refuse an output that C2PA cannot sign, before long work begins.
+
+        Raises:
+            UsageError: the file is a WebM.
+        """
+        if Path(target).suffix.lower() in UNSIGNED:
+            raise UsageError(
+                f"{target} cannot be signed: C2PA has no form for {Path(target).suffix}; choose "
+                f"{', '.join(MEDIA_TYPES)}, or leave out --c2pa-sign"
+            )
+
     def sign(self, path: Path) -> None:
         """Sign a finished file in its place.
 
         Raises:
             InputError: the library refuses the certificate or the file.
-            UsageError: the file is neither an MP4 nor a PNG.
+            UsageError: the file is of none of `MEDIA_TYPES`.
         """
         media_type = MEDIA_TYPES.get(path.suffix.lower())
         if media_type is None:

@@ -57,6 +57,14 @@ JPEG_XMP = b"http://ns.adobe.com/xap/1.0/\x00"
 MP4_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 """Type of the `uuid` box that holds XMP in an MP4 file (ISO 16684-3)."""
 
+GIF_TRAILER = b"\x3b"
+
+GIF_XMP = b"\x21\xff\x0bXMP DataXMP"
+"""Beginning of the application extension that holds XMP in a GIF file (ISO 16684-3)."""
+
+GIF_XMP_END = b"\x01" + bytes(range(255, -1, -1)) + b"\x00"
+"""Lengths that lead readers of sub-blocks to the end of the XMP, wherever they enter them."""
+
 
 def mark() -> dict[str, Any]:
     """The mark as JSON-ready values: the extras of a glTF, the custom data of a USD layer."""
@@ -119,3 +127,21 @@ def append_mp4_xmp(path: Path) -> None:
     content = MP4_XMP + XMP
     with path.open("ab") as file:
         file.write(struct.pack(">I", 8 + len(content)) + b"uuid" + content)
+
+
+def append_gif_mark(path: Path) -> None:
+    """Append the mark to a GIF file before its trailer: a comment extension and XMP.
+
+    Raises:
+        ValueError: the file does not end as a GIF does.
+    """
+    comment = COMMENT.encode("latin-1")
+    parts = [comment[at : at + 255] for at in range(0, len(comment), 255)]
+    blocks = b"".join(bytes([len(part)]) + part for part in parts)
+    with path.open("r+b") as file:
+        file.seek(-1, 2)
+        if file.read() != GIF_TRAILER:
+            raise ValueError(f"{path} does not end with the trailer of a GIF")
+        file.seek(-1, 2)
+        file.write(b"\x21\xfe" + blocks + b"\x00")
+        file.write(GIF_XMP + XMP + GIF_XMP_END + GIF_TRAILER)

@@ -1,9 +1,13 @@
-"""Writes H.264 video files: yuv420p with BT.709 colours, at a constant frame rate."""
+"""Writes video files with BT.709 colours, at a constant frame rate.
+
+`MP4` and `AVI` hold H.264 without transparency, `WEBM` VP9 and `MOV` ProRes 4444 with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,8 +26,55 @@ X264_OPTIONS = {"crf": "18", "preset": "medium"}
 BT709 = 1
 """Number of the BT.709 primaries and transfer curve in H.264 (ITU-T H.273)."""
 
-AddImage = Callable[[UInt8[Array, "H W 3"]], None]
-"""Appends one RGB image to a video."""
+AddImage = Callable[[UInt8[Array, "H W C"]], None]
+"""Appends one image to a video: RGB, or RGBA where the kind of video has transparency."""
+
+
+@dataclass(frozen=True)
+class VideoKind:
+    """A container, its codec, and the settings of both."""
+
+    container: str
+    """FFmpeg's name."""
+    codec: str
+    """FFmpeg's name of the encoder."""
+    pixels: str
+    """FFmpeg's pixel format."""
+    options: dict[str, str]
+    """Options of the encoder."""
+    container_options: dict[str, str] = field(default_factory=dict)
+    transparent: bool = False
+    """Whether images are RGBA, with straight alpha."""
+    even: bool = False
+    """Whether width and height must be even."""
+    boxes: bool = False
+    """Whether the file consists of MP4 boxes, one of which can hold XMP."""
+
+
+MP4 = VideoKind(
+    "mp4", "libx264", "yuv420p", X264_OPTIONS, {"movflags": "faststart"}, even=True, boxes=True
+)
+
+AVI = VideoKind("avi", "libx264", "yuv420p", {**X264_OPTIONS, "bf": "0"}, even=True)
+"""AVI has no time stamps, so frames must be stored in the order in which they are shown."""
+
+WEBM = VideoKind(
+    "webm",
+    "libvpx-vp9",
+    "yuva420p",
+    {"crf": "20", "b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"},
+    {"fflags": "bitexact"},  # else the file holds random numbers
+    transparent=True,
+)
+
+MOV = VideoKind(
+    "mov",
+    "prores_ks",
+    "yuva444p10le",
+    {"profile": "4444", "alpha_bits": "16", "vendor": "apl0"},
+    transparent=True,
+    boxes=True,
+)
 
 
 @contextmanager
@@ -33,10 +84,13 @@ def open_video(
     height: int,
     fps: float,
     *,
+    kind: VideoKind = MP4,
     synthetic_mark: bool = False,
     finish: Callable[[Path], None] | None = None,
 ) -> Iterator[AddImage]:
-    """Open an MP4 file and yield the function that appends an RGB image `[H, W, 3]` to it.
+    """Open a video file and yield the function that appends an image to it.
+
+    Images are RGB `[H, W, 3]`, or RGBA `[H, W, 4]` where the kind has transparency.
 
     The file appears at `target` when the block ends without an error.
 
@@ -45,35 +99,36 @@ def open_video(
         width: pixels.
         height: pixels.
         fps: images a second.
+        kind: container and codec.
         synthetic_mark: whether the file carries the mark of `marking`.
         finish: called with the complete file before it gets its name.
 
     Raises:
-        UsageError: width or height is odd, or the file cannot be written.
+        UsageError: the size is odd and must be even, or the file cannot be written.
     """
-    if width % 2 or height % 2:
+    if kind.even and (width % 2 or height % 2):
         raise UsageError(
             f"H.264 video needs an even width and height, got {width} x {height}; "
             "choose another --size"
         )
     with atomic_file(target) as partial:
-        with _container(str(target), partial) as container:
+        with _container(str(target), partial, kind) as container:
             if synthetic_mark:
                 container.metadata["comment"] = COMMENT
-            video = _add_video(container, width, height, fps)
-            yield lambda image: container.mux(video.encode(_yuv(image)))
+            video = _add_video(container, width, height, fps, kind)
+            yield lambda image: container.mux(video.encode(_yuv(image, kind)))
             container.mux(video.encode(None))
-        if synthetic_mark:
+        if synthetic_mark and kind.boxes:
             append_mp4_xmp(partial)
         if finish is not None:
             finish(partial)
 
 
 @contextmanager
-def _container(target: str, partial: Path) -> Iterator[Any]:
+def _container(target: str, partial: Path, kind: VideoKind) -> Iterator[Any]:
     try:
         with av.open(
-            str(partial), "w", format="mp4", options={"movflags": "faststart"}
+            str(partial), "w", format=kind.container, options=kind.container_options
         ) as container:
             yield container
     except av.FFmpegError as error:
@@ -82,13 +137,13 @@ def _container(target: str, partial: Path) -> Iterator[Any]:
         ) from error
 
 
-def _add_video(container: Any, width: int, height: int, fps: float) -> Any:
+def _add_video(container: Any, width: int, height: int, fps: float, kind: VideoKind) -> Any:
     video = container.add_stream(
-        "libx264", rate=Fraction(float(fps)).limit_denominator(1001), options=X264_OPTIONS
+        kind.codec, rate=Fraction(float(fps)).limit_denominator(1001), options=kind.options
     )
     video.width = width
     video.height = height
-    video.pix_fmt = "yuv420p"
+    video.pix_fmt = kind.pixels
     context = video.codec_context
     context.color_range = ColorRange.MPEG
     context.colorspace = Colorspace.ITU709
@@ -96,8 +151,8 @@ def _add_video(container: Any, width: int, height: int, fps: float) -> Any:
     return video
 
 
-def _yuv(image: UInt8[Array, "H W 3"]) -> Any:
-    frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+def _yuv(image: UInt8[Array, "H W C"], kind: VideoKind) -> Any:
+    frame = av.VideoFrame.from_ndarray(image, format="rgba" if kind.transparent else "rgb24")
     return frame.reformat(
-        format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
+        format=kind.pixels, dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG
     )

@@ -206,7 +206,7 @@ class TestGarbage:
 
     def test_unknown_sink(self, avatar: Path, tmp_path: Path) -> None:
         assert_refused(
-            call(run, avatar, "--source", "talk", "--sink", tmp_path / "talk.gif"), 2, "talk.gif"
+            call(run, avatar, "--source", "talk", "--sink", tmp_path / "talk.mkv"), 2, "talk.mkv"
         )
 
 

@@ -27,6 +27,7 @@ from ..live import options as live_options
 from ..live.play import PlayConfig, check_budget, play
 from ..player import Player
 from ..sinks import SINKS, find_sink
+from ..sinks.images import FOLDER, in_folder
 from ..sinks.programs import refuse_feedback
 from ..sources import SOURCES, LiveSource, Selection, open_source
 from ..sources.video import clip_of
@@ -43,6 +44,7 @@ SINKS_HELP = "; ".join(f"{row.pattern} ({row.description})" for row in SINKS)
 Examples:
   imavatar-run sample --source talk --sink talk.mp4 --sink sheet.png
   imavatar-run sample --source talk --sink frames/%05d.png --frames 0:50 --size 256
+  imavatar-run sample --source talk --sink overlay.webm --sink edit.mov
   imavatar-run my_avatar --source flame_params.json --sink a.mp4 --sink null --shading pixel
   imavatar-run sample --source livelink://0.0.0.0:11111 --sink http://127.0.0.1:8080
   imavatar-run sample --source webcam:0 --sink http://127.0.0.1:8080
@@ -60,7 +62,7 @@ Examples:
     "--background",
     default="transparent",
     show_default=True,
-    help=f"'#rrggbb', {', '.join(COLOURS)}, or transparent, which in a video is white.",
+    help=f"'#rrggbb', {', '.join(COLOURS)}, or transparent, which is white in .mp4, .avi and .jpg.",
 )
 @click.option(
     "--fps",
@@ -121,7 +123,12 @@ Examples:
     help="Sign videos and pictures with Content Credentials (C2PA), by your certificate chain and "
     "private key in PEM files; needs the extra c2pa.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace videos and pictures that are there.")
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Replace videos and pictures that are there; of a longer earlier run, also the "
+    "remaining images.",
+)
 @click.option(
     "--budget",
     type=DURATION,
@@ -169,8 +176,13 @@ def run(
         raise UsageError("--duration must be more than 0; leave it out to play to the end")
     watched = [find_sink(sink).watched for sink in sinks]
     for sink in sinks:
-        ensure_not_input(sink, source, clip_of(source), live_config.map_file, *(certificate or ()))
+        written = in_folder(sink) if find_sink(sink) is FOLDER else sink
+        ensure_not_input(
+            written, source, clip_of(source), live_config.map_file, *(certificate or ())
+        )
         refuse_feedback(sink, source)
+        if certificate:
+            C2paSigner.ensure_signs(written)
         if not overwrite:
             _refuse_existing(sink)
     if loop and duration is None and not any(watched):
@@ -180,7 +192,15 @@ def run(
     selection = Selection(frames_of(frames), fps, loop, recorded_fps)
     signer = C2paSigner.open(*certificate) if certificate else None
     config = PlayConfig(
-        sinks, fps, duration, camera == "track", mirror, stats, synthetic_mark, signer
+        sinks,
+        fps,
+        duration,
+        camera == "track",
+        mirror,
+        stats,
+        synthetic_mark,
+        signer,
+        overwrite,
     )
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))

@@ -15,7 +15,7 @@ from imavatar_deploy.progress import Progress, silent, tell
 
 from ..player import Player
 from ..sinks import Sink, Stream, find_sink, open_sink
-from ..sinks.images import writes_to
+from ..sinks.images import FOLDER, in_folder, writes_to
 from ..sinks.sink import Controls, Image
 from ..sources import LiveSource, Source
 from .drivers import DriverState, LiveDriver, TrackDriver
@@ -44,6 +44,8 @@ class PlayConfig:
     """Whether outputs carry the machine-readable mark of `imavatar_deploy.marking`."""
     signer: C2paSigner | None = None
     """Signs videos and pictures."""
+    overwrite: bool = False
+    """Whether a sequence of images also removes those of a longer earlier run."""
 
     def stream(
         self,
@@ -62,6 +64,7 @@ class PlayConfig:
             statistics,
             self.synthetic_mark,
             edition=player.avatar.edition,
+            overwrite=self.overwrite,
             **finish,
         )
 
@@ -200,8 +203,9 @@ def _require_frames(frames: FrameCounts) -> None:
 
 
 def _refuse_shared_targets(sinks: Sequence[str]) -> None:
+    files = [in_folder(sink) if find_sink(sink) is FOLDER else sink for sink in sinks]
     places = [
-        sink if "://" in sink else str(Path(sink).resolve()) for sink in sinks if sink != "null"
+        sink if "://" in sink else str(Path(sink).resolve()) for sink in files if sink != "null"
     ]
     if shared := sorted({place for place in places if places.count(place) > 1}):
         raise UsageError(

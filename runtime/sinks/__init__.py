@@ -17,14 +17,15 @@ from pathlib import Path
 
 from imavatar_deploy.errors import UsageError, unknown_name
 
-from . import contact_sheet, http, images, programs, sink, video, virtual_camera, window
+from . import contact_sheet, gif, http, images, programs, sink, video, virtual_camera, window
 from .sink import Image, Sink, SinkFormat, Stream
 
 __all__ = ["SINKS", "Sink", "SinkFormat", "Stream", "find_sink", "open_sink", "register_sink"]
 
 SINKS: list[SinkFormat] = [
-    video.FORMAT,
-    images.FORMAT,
+    *video.FORMATS,
+    gif.FORMAT,
+    *images.FORMATS,
     contact_sheet.FORMAT,
     window.FORMAT,
     http.FORMAT,
@@ -32,6 +33,7 @@ SINKS: list[SinkFormat] = [
     programs.OSC,
     programs.LIVE_LINK,
     sink.NULL,
+    images.FOLDER,
 ]
 """The table of `--sink`; the first row that matches a target opens it."""
 

@@ -99,6 +99,8 @@ class Stream:
     """Called with every complete video and picture before it gets its name, as to sign it."""
     edition: str | None = None
     """Head model of the faces that `Sink.write_face` gets; None: there are images alone."""
+    overwrite: bool = False
+    """Whether a sequence of images also removes those of a longer earlier run."""
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):

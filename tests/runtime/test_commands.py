@@ -137,7 +137,7 @@ def test_run_looks_through_the_track_s_camera(tiny_avatar_folder: Path, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("--sink", "out.gif"), 2, "unknown sink 'out.gif'"),
+        (("--sink", "out.mkv"), 2, "unknown sink 'out.mkv'"),
         (("--sink", "null", "--size", "huge"), 2, "--size must be like 512 or 640x480, got 'huge'"),
         (("--sink", "null", "--size", "0"), 2, "size must be between 1 and"),
         (("--sink", "out.mp4", "--size", "63"), 2, "even width and height"),
@@ -378,17 +378,17 @@ def test_the_fastest_shading_is_not_advised_again(
     refused(result, 4, advice)
 
 
-def test_run_reports_images_that_remain_of_an_earlier_run(
+def test_overwriting_removes_the_images_of_a_longer_earlier_run(
     tiny_avatar_folder: Path, track: Path, tmp_path: Path
 ) -> None:
     arguments = ("--source", track, "--sink", tmp_path / "%02d.png", "--size", "16")
-    assert "remain" not in call(run, tiny_avatar_folder, *arguments).stdout
+    assert "removed" not in call(run, tiny_avatar_folder, *arguments).stdout
     (tmp_path / "007.png").touch()  # of another form, and not of a run
     result = call(run, tiny_avatar_folder, *arguments, "--frames", "0:2", "--overwrite")
     assert result.exit_code == 0, result.output
     assert "2 images" in result.stdout
-    assert "; 4 of an earlier run remain, up to 06.png" in result.stdout
-    assert len(list(tmp_path.glob("*.png"))) == 7
+    assert "; 4 more of an earlier run removed" in result.stdout
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["007.png", "01.png", "02.png"]
 
 
 def test_images_may_share_a_folder_with_a_sheet(

@@ -15,7 +15,17 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.runtime.sinks import SINKS, Stream, find_sink, open_sink
 
 STREAM = Stream(width=48, height=32, fps=24.0)
-FILES = {"video": "clip.mp4", "images": "frames/%05d.png", "contact_sheet": "sheet.png"}
+FILES = {
+    "video": "clip.mp4",
+    "webm": "clip.webm",
+    "mov": "clip.mov",
+    "avi": "clip.avi",
+    "gif": "clip.gif",
+    "images": "frames/%05d.png",
+    "jpegs": "frames/%05d.jpg",
+    "folder": "frames/",
+    "contact_sheet": "sheet.png",
+}
 OTHERS = {
     "window": "window",
     "http": "http://127.0.0.1:8080",
@@ -38,7 +48,7 @@ def images(count: int = 5) -> Iterator[NDArray[np.uint8]]:
 @pytest.fixture
 def target(tmp_path: Path) -> Callable[[str], str]:
     """A sink's own example target, in a temporary folder."""
-    return lambda name: OTHERS.get(name) or str(tmp_path / "out" / FILES[name])
+    return lambda name: OTHERS.get(name) or f"{tmp_path}/out/{FILES[name]}"
 
 
 def everything_in(folder: Path) -> list[Path]:
@@ -74,7 +84,7 @@ def test_failed_run_leaves_earlier_folders(name: str, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     with (
         pytest.raises(RuntimeError),
-        open_sink(tmp_path / "mine" / "new" / FILES[name], STREAM) as sink,
+        open_sink(f"{tmp_path}/mine/new/{FILES[name]}", STREAM) as sink,
     ):
         sink.write(next(images()))
         raise RuntimeError
@@ -209,11 +219,14 @@ def test_null_reports_nothing() -> None:
     assert sink.report() == ""
 
 
-@pytest.mark.parametrize("target", ["clip.avi", "frames/%s.png", "%d%d.png", "nul", ""])
+@pytest.mark.parametrize(
+    "target", ["clip.mkv", "frames/%s.png", "frames/%s.jpg", "%d%d.png", "nul", ""]
+)
 def test_unknown_sink_lists_what_exists(target: str) -> None:
     with pytest.raises(
         UsageError,
-        match=r"unknown sink .*expected one of \*\.mp4, frames/%05d\.png, http.*, livelink.*, "
+        match=r"unknown sink .*expected one of \*\.avi, \*\.gif, \*\.mov, \*\.mp4, \*\.webm, "
+        r"frames/, frames/%05d\.jpg, frames/%05d\.png, http.*, livelink.*, "
         r"null, osc.*, sheet",
     ):
         find_sink(target)
@@ -224,6 +237,6 @@ def test_unwritable_place_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / "out").write_text("a file where a folder should be", encoding="utf-8")
     with (
         pytest.raises(UsageError, match="cannot be written"),
-        open_sink(str(tmp_path / "out" / EXAMPLES[name]), STREAM),
+        open_sink(f"{tmp_path}/out/{EXAMPLES[name]}", STREAM),
     ):
         pytest.fail("it opened")

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from imavatar_deploy.errors import InputError
+from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.marking import COMMENT, HTTP_HEADER, SOURCE_TYPE, STATEMENT, XMP
 from imavatar_deploy.runtime.commands.run import run
 from imavatar_deploy.runtime.sinks import Stream, open_sink
@@ -97,6 +97,69 @@ def test_videos(tmp_path: Path, on: bool) -> None:
     boxes = [content for kind, content in mp4_boxes(path.read_bytes()) if kind == b"uuid"]
     assert [content[:16].hex() for content in boxes] == ["be7acfcb97a942e89c71999491e3afac"] * on
     assert [source_type(content[16:]) for content in boxes] == [SOURCE_TYPE] * on
+
+
+@pytest.mark.parametrize("on", [True, False])
+@pytest.mark.parametrize("suffix", [".webm", ".mov", ".avi"])
+def test_other_videos(tmp_path: Path, suffix: str, on: bool) -> None:
+    path = tmp_path / f"talk{suffix}"
+    draw(path, Stream(SIDE, SIDE, 25, synthetic_mark=on))
+    with av.open(str(path)) as container:
+        names = {name.lower(): value for name, value in container.metadata.items()}
+        assert names.get("comment") == (COMMENT if on else None)
+    if suffix == ".mov":
+        boxes = [content for kind, content in mp4_boxes(path.read_bytes()) if kind == b"uuid"]
+        assert [source_type(content[16:]) for content in boxes] == [SOURCE_TYPE] * on
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_gif(tmp_path: Path, on: bool) -> None:
+    path = tmp_path / "talk.gif"
+    draw(path, Stream(SIDE, SIDE, 25, synthetic_mark=on))
+    extensions = dict(gif_extensions(path.read_bytes()))
+    assert extensions.get(b"comment") == (COMMENT.encode() if on else None)
+    # readers of XMP take it from the file in one piece: it is not in sub-blocks
+    parts = path.read_bytes().split(b"XMP DataXMP")[1:]
+    packets = [part.partition(b"\x01\xff\xfe")[0] for part in parts]
+    assert [source_type(xmp) for xmp in packets] == [SOURCE_TYPE] * on
+    with av.open(str(path)) as container:
+        assert len(list(container.decode(video=0))) == 3
+
+
+def gif_extensions(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Comment and application extensions of a GIF; every block of the file is read."""
+    assert data[:6] == b"GIF89a"
+
+    def table(flags: int) -> int:
+        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+    at = 13 + table(data[10])
+    while data[at] != 0x3B:
+        kind = data[at + 1]
+        extension = data[at] == 0x21
+        assert extension or data[at] == 0x2C
+        at += 2 if extension else 11 + table(data[at + 9])
+        blocks = []
+        while data[at]:
+            blocks.append(data[at + 1 : at + 1 + data[at]])
+            at += 1 + data[at]
+        at += 1
+        if extension and kind == 0xFE:
+            yield b"comment", b"".join(blocks)
+        elif extension and kind == 0xFF:
+            yield blocks[0], b"".join(blocks[1:])
+    assert at == len(data) - 1
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_jpegs(tmp_path: Path, on: bool) -> None:
+    draw(tmp_path / "%d.jpg", Stream(SIDE, SIDE, 25, synthetic_mark=on), count=1)
+    xmp = [
+        content.partition(b"\0")[2]
+        for marker, content in jpeg_segments((tmp_path / "1.jpg").read_bytes())
+        if marker == 0xE1
+    ]
+    assert [source_type(packet) for packet in xmp] == [SOURCE_TYPE] * on
 
 
 def test_marks_are_the_same_every_time(tmp_path: Path) -> None:
@@ -274,6 +337,27 @@ def test_signed_files_have_valid_credentials(
         assert container.metadata["comment"] == COMMENT
         assert len(list(container.decode(video=0))) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "a.png"]
+
+
+@pytest.mark.parametrize("name", ["b.mov", "b.avi", "b.gif", "%d.jpg"])
+def test_other_kinds_are_signed(name: str, certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    import c2pa
+
+    result = play(tmp_path, "--sink", tmp_path / name, "--c2pa-sign", *certificate)
+    assert result.exit_code == 0, result.output
+    with c2pa.Reader(str(tmp_path / name.replace("%d", "1"))) as reader:
+        problems = {row["code"] for row in json.loads(reader.json()).get("validation_status", [])}
+    assert problems <= {"signingCredential.untrusted"}
+    if not name.endswith("jpg"):
+        with av.open(str(tmp_path / name)) as container:
+            assert len(list(container.decode(video=0))) == 3
+
+
+def test_webm_cannot_be_signed(certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    result = play(tmp_path, "--sink", tmp_path / "b.webm", "--c2pa-sign", *certificate)
+    assert result.exit_code == UsageError.exit_code
+    assert "b.webm cannot be signed: C2PA has no form for .webm; choose" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_changed_file_is_discovered(certificate: tuple[Path, Path], tmp_path: Path) -> None:
