@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +11,8 @@ import pytest
 
 from imavatar_deploy import leftovers
 from imavatar_deploy.atomic import atomic_file, atomic_folder, ensure_writable, write_text
+
+from .processes import Child, started
 
 LIMIT = 60
 """Seconds that a child may take to begin."""
@@ -53,27 +52,18 @@ def wait():
 
 
 @contextmanager
-def child(program: str, target: Path | str) -> Iterator[subprocess.Popen[str]]:
-    """A process that has begun an output and waits; it is killed at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", BEGIN + program, str(target)], stdout=subprocess.PIPE, text=True
-    )
-    alarm = threading.Timer(LIMIT, process.kill)
-    alarm.start()
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n", "the child ended or hung before it began"
+def child(program: str, target: Path | str) -> Iterator[Child]:
+    """A process that has begun an output and waits; it is ended with the context."""
+    command = [sys.executable, "-c", BEGIN + program, str(target)]
+    with started(command, limit=LIMIT) as process:
+        assert process.line() == "begun\n", "the child ended or hung before it began"
         yield process
-    finally:
-        alarm.cancel()
-        process.kill()
-        process.communicate(timeout=LIMIT)
 
 
 def kill(program: str, target: Path | str) -> None:
     with child(program, target) as process:
-        process.send_signal(signal.SIGKILL)
-        process.wait(LIMIT)
+        process.process.kill()
+        process.process.wait(LIMIT)
 
 
 def names(folder: Path) -> list[str]:

@@ -160,10 +160,10 @@ class SinkFormat:
     """Opens it. The output appears whole when the block ends without an error, else not at all."""
     watched: bool = False
     """Whether people watch it: the motion then keeps real time, and late frames are skipped."""
-    existing: Callable[[str], list[Path]] = no_files
-    """Returns the files that are there and that it may replace."""
     main_thread: bool = False
     """Whether it must be written from the main thread, as windows must."""
+    existing: Callable[[str], list[Path]] = no_files
+    """Returns the files that are there and that it may replace."""
 
 
 def require_images(count: int, target: str) -> None:

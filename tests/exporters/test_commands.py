@@ -132,6 +132,8 @@ def test_command_writes_a_folder_and_reports_next_commands(
         "--storage",
         "float16",
         "--no-student",
+        "--parts",
+        "none",
     )
     assert result.exit_code == 0, result.output
     avatar = open_avatar(out)

@@ -186,7 +186,10 @@ def test_every_slider_shows_its_own_expression(page: Page, sample: AvatarFolder)
         shown = pixels(page)
         differences = ((shown[within] - faces) ** 2).mean(axis=(1, 2))
         assert differences.argmin() == index, name
-        assert psnr(shown / 255, drawn[index].rgb, within) > 40, name
+        error = np.abs(shown / 255 - drawn[index].rgb).max(axis=-1)
+        at_edges = within & (error > 0.15)  # a step of a coordinate moves an edge over a pixel
+        assert at_edges.sum() <= 0.002 * within.sum(), name
+        assert psnr(shown / 255, drawn[index].rgb, within & ~at_edges) > 43, name
         move(page, name, 0)
     assert np.array_equal(pixels(page), neutral)
 

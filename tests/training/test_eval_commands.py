@@ -122,7 +122,7 @@ class TestMeasure:
             )
         result = call("--pred", tmp_path / "frames")
         assert (result.exit_code, result.output.count("\n")) == (6, 1)
-        assert "pass size=8 (--size 8)" in result.output
+        assert "pass --size 8" in result.output
 
     def test_errors_are_one_sentence(
         self, tmp_path: Path, call: Callable[..., Result], checkpoint: Path

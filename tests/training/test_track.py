@@ -132,9 +132,12 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max((one | other).sum(), 1))
 
 
-def test_a_head_that_does_not_fit_is_withheld(clip: Path, tmp_path: Path) -> None:
+def test_a_head_that_does_not_fit_is_withheld(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imavatar_deploy.training.tracking.track_video.NO_FIT_ERROR", 1e-4)
     out = tmp_path / "out"
-    result = call(clip, "--out", out, "--size", SIZE, "--focal", 1, "--i-may-use-this-face")
+    result = call(clip, "--out", out, "--size", SIZE, "--i-may-use-this-face")
     assert result.exit_code == 3
     assert "check --focal" in result.stderr
     assert not out.exists()

@@ -174,7 +174,7 @@ def test_from_takes_the_sizes_of_the_checkpoint(
             "--frames must be like 0:100, 50: or ::2 \\(first:end:step\\), got 'a:b'",
         ),
         (["--device", "tpu"], 2, r"device \(--device\) must be one of auto, cpu"),
-        (["--resume"], 6, r"holds no run to resume .*; start one without resume=True \(--resume\)"),
+        (["--resume"], 6, r"holds no run to resume .*; start one without --resume"),
         (["--resume", "--overwrite"], 2, "--resume keeps the settings of the run"),
         (["--config", "none.toml"], 6, "none.toml cannot be read as a configuration"),
         (["--epochs", "0"], 2, "--epochs must be positive, got 0"),

@@ -215,6 +215,19 @@ def drawn_on(
     return Drawn(buffers.triangle.numpy(), buffers.barycentrics.numpy(), buffers.normals.numpy())
 
 
+def turned_by_rounding(vertices: Float, faces: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Largest angle `[V, 1]`, radians, by which a rounding of float32 turns a face at a vertex."""
+    a, b, c = vertices.astype(np.float64)[faces].transpose(1, 0, 2)
+    area = np.linalg.norm(np.cross(b - a, c - a), axis=1)
+    longest = np.max([np.linalg.norm(side, axis=1) for side in (b - a, c - b, a - c)], axis=0)
+    angle = np.zeros(len(vertices))
+    for corner in faces.T:
+        np.maximum.at(
+            angle, corner, 8 * np.finfo(np.float32).eps * longest / np.maximum(area, 1e-12)
+        )
+    return angle[:, None]
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize(("folder", "size"), [("layered", 96), ("sample", 160)])
 def test_the_same_triangles_are_seen(
@@ -228,7 +241,10 @@ def test_the_same_triangles_are_seen(
     for camera in filter(None, VIEWS.values()):
         matrix = camera.image_matrix(size, size)
         drawn = drawn_on(device, source, FRAMES[0], matrix, size)
-        np.testing.assert_allclose(drawn.normals, surface_normals(avatar, posed), atol=1e-4)
+        normals = surface_normals(avatar, posed)
+        limit = 1e-4 + turned_by_rounding(posed.vertices, avatar.faces)
+        assert (np.abs(drawn.normals - normals) <= limit).all()
+        assert np.median(limit) < 3e-4
         with Workers(1) as workers:
             expected = Rasteriser(avatar.faces, size, size, workers).draw(posed.vertices, matrix)
             agreed = drawn.triangle == expected.triangle.ravel()
