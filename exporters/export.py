@@ -43,6 +43,7 @@ from .formats.table import ready_formats
 from .lids import FACE_SHARE, refine_lids
 from .manifest import about, graph_metadata, licence_report, write_licence
 from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, stray_notes
+from .mesh_edges import without_slivers
 from .parts import PART_CHOICES, PARTS
 from .parts.build import NO_OPENING, open_skin, parts_obstacle, skin_budget
 from .refine.options import RefineSettings
@@ -137,6 +138,13 @@ def export_avatar(
     return report
 
 
+SHORTEST_EDGE = 0.002
+"""Length below which an edge of the simplified surface is contracted, model units (0.5 mm).
+
+Rounding displacements to float16 turned normals at shorter edges of the bundled sample by up to
+1.6 degrees, and by half a degree at those that are left.
+"""
+
 UNUSED_SHARE = 0.02
 """Share of a face budget that the reserve for lids may leave unused."""
 
@@ -182,6 +190,7 @@ def bake_surface(
     budget = settings.faces if obstacle else skin_budget(settings)
     with report.step("simplify"):
         mesh, lid_faces = _reduced(mesh, avatar, field, budget)
+        mesh = without_slivers(mesh, SHORTEST_EDGE)
     openings = None if obstacle else open_skin(mesh, avatar, field, settings.parts)
     if openings is None and PART_CHOICES[settings.parts]:
         report.notes.append(f"no parts of the mouth were added: {obstacle or NO_OPENING}")

@@ -16,6 +16,8 @@ from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.model.surface.field import Field, chunks
 from imavatar_deploy.model.surface.mesh import Mesh
 
+from .mesh_edges import edges_of, split_edges
+
 REACH = 0.13
 """Distance from the centre of an eye within which edges are split, model units (33 mm)."""
 
@@ -72,12 +74,6 @@ def _edges_near_eyes(mesh: Mesh, avatar: ImplicitAvatar) -> Int64[Array, "N 2"]:
     return np.asarray(edges[near[edges].all(axis=1)], dtype=np.int64)
 
 
-def edges_of(mesh: Mesh) -> Int64[Array, "N 2"]:
-    """The edges of a mesh, smaller vertex first, in ascending order."""
-    ends = np.concatenate([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
-    return np.unique(np.sort(ends.astype(np.int64), axis=1), axis=0)
-
-
 def _deviation(
     mesh: Mesh, edges: Int64[Array, "N 2"], avatar: ImplicitAvatar
 ) -> Float64[Array, " N"]:
@@ -96,56 +92,3 @@ def _blendshapes(points: Float32[Array, "N 3"], avatar: ImplicitAvatar) -> Float
     with torch.inference_mode():
         rows = [avatar.deformation(x[part]).expression.cpu() for part in chunks(len(x))]
     return torch.cat(rows).numpy() if rows else np.zeros((0, 3, 50), dtype=np.float32)
-
-
-def split_edges(mesh: Mesh, edges: Int64[Array, "N 2"], field: Field) -> Mesh:
-    """Halve edges of a mesh; faces with one, two or three of them become two, three or four."""
-    count = len(mesh.vertices)
-    middles = _onto_surface(mesh.vertices[edges].mean(axis=1), mesh.vertices[edges], field)
-    keys = edges[:, 0] * count + edges[:, 1]
-    order = np.argsort(keys)
-    a, b, c = mesh.faces.astype(np.int64).T
-    ab, bc, ca = (_middle(keys, order, count, *ends) for ends in ((a, b), (b, c), (c, a)))
-    pieces = []
-    for turn in range(3):  # one split edge: the face turned so that it is ab
-        one = (ab >= 0) & (bc < 0) & (ca < 0)
-        pieces += [np.stack([a, ab, c], 1)[one], np.stack([ab, b, c], 1)[one]]
-        two = (ab >= 0) & (bc >= 0) & (ca < 0)
-        pieces += [
-            np.stack([ab, b, bc], 1)[two],
-            np.stack([a, ab, bc], 1)[two],
-            np.stack([a, bc, c], 1)[two],
-        ]
-        if turn == 0:
-            whole = (ab < 0) & (bc < 0) & (ca < 0)
-            pieces.append(np.stack([a, b, c], 1)[whole])
-            all_three = (ab >= 0) & (bc >= 0) & (ca >= 0)
-            for triple in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca)):
-                pieces.append(np.stack(triple, 1)[all_three])
-        a, b, c, ab, bc, ca = b, c, a, bc, ca, ab
-    return Mesh(np.concatenate([mesh.vertices, middles]), np.concatenate(pieces))
-
-
-def _middle(
-    keys: Int64[Array, " N"],
-    order: Int64[Array, " N"],
-    count: int,
-    start: Int64[Array, " F"],
-    end: Int64[Array, " F"],
-) -> Int64[Array, " F"]:
-    """Index of the new vertex in the middle of an edge of each face; -1 where it is not split."""
-    key = np.minimum(start, end) * count + np.maximum(start, end)
-    place = np.minimum(np.searchsorted(keys, key, sorter=order), len(keys) - 1)
-    found = keys[order[place]] == key
-    return np.where(found, count + order[place], -1)
-
-
-def _onto_surface(
-    points: Float32[Array, "N 3"], ends: Float32[Array, "N 2 3"], field: Field
-) -> Float32[Array, "N 3"]:
-    """One Newton step onto the surface, at most a quarter of the edge long."""
-    value, gradient = field.values_and_gradients(points, lambda count: None)
-    step = value[:, None] * gradient / np.maximum((gradient**2).sum(axis=1, keepdims=True), 1e-12)
-    limit = 0.25 * np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1, keepdims=True)
-    length = np.maximum(np.linalg.norm(step, axis=1, keepdims=True), 1e-12)
-    return np.asarray(points - step * np.minimum(1.0, limit / length), dtype=np.float32)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -68,6 +68,15 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def as_stored(avatar: Avatar, storage: str) -> Avatar:
+    """The avatar that is read back after its bulk arrays were stored as `storage`."""
+    rounded: dict[str, Any] = {
+        name: getattr(avatar, name).astype(STORAGE[storage]).astype(np.float32)
+        for name in BULK_ARRAYS
+    }
+    return replace(avatar, **rounded)
 
 
 def write_avatar(

@@ -46,6 +46,21 @@ def test_what_is_not_finite_fails(value: float) -> None:
     assert not compare("texture", arrays(), candidate, LIMIT).passed
 
 
+def test_values_without_a_reference_are_not_compared() -> None:
+    reference = {"x": np.zeros(100)}
+    reference["x"][3] = np.nan
+    candidate = {"x": np.zeros(100)}
+    candidate["x"][3] = 1.0
+    limit = {"x": Tolerance(1e-3)}
+    assert compare("x", reference, candidate, limit).passed
+    assert not compare("x", reference, {"x": candidate["x"] + 1.0}, limit).passed
+    candidate["x"][3] = np.nan
+    assert not compare("x", reference, candidate, limit).passed
+    reference["x"][:3] = np.nan
+    report = compare("x", reference, {"x": np.zeros(100)}, limit)
+    assert report.problems() == "x.x has no reference for 4% of its values, 2% are allowed"
+
+
 def test_missing_unexpected_and_misshapen_are_all_listed() -> None:
     report = compare("texture", arrays(), {"rgb": np.zeros((4, 4)), "alpha": np.zeros(4)}, LIMIT)
     assert "texture.rgb must have shape [4, 3], got [4, 4]" in report.problems()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.avatar_io import BULK_ARRAYS, STORAGE, AvatarFolder
+from imavatar_deploy.avatar_io import AvatarFolder, as_stored
 from imavatar_deploy.fidelity.draw import compare_held_out, draw
 from imavatar_deploy.fidelity.held_out_frames import HeldOutFrames, write_held_out
 from imavatar_deploy.fidelity.reference_frames import MASK, ReferenceFrames, write_reference
@@ -214,11 +214,9 @@ def _measurements(report: StageReport, values: Mapping[str, Values], frame: int)
 
 def _as_written(folder: Path, subject: ExportInput) -> AvatarFolder:
     """The avatar folder as a player would open it now, with arrays in their stored precision."""
-    avatar, dtype = subject.bake.avatar, STORAGE[subject.settings.storage]
-    stored: dict[str, Any] = {
-        name: getattr(avatar, name).astype(dtype).astype(np.float32) for name in BULK_ARRAYS
-    }
     files: dict[str, Any] = {
         path.relative_to(folder).as_posix(): {} for path in folder.rglob("*") if path.is_file()
     }
-    return AvatarFolder(folder, replace(avatar, **stored), {"files": files})
+    return AvatarFolder(
+        folder, as_stored(subject.bake.avatar, subject.settings.storage), {"files": files}
+    )

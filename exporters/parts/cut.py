@@ -8,7 +8,7 @@ from imavatar_deploy.arrays import Array, Bool, Float32, Float64, Int64
 from imavatar_deploy.model.surface.field import Field
 from imavatar_deploy.model.surface.mesh import Mesh
 
-from ..lids import edges_of, split_edges
+from ..mesh_edges import edges_of, flip_edges, split_edges
 from .opening import Opening
 
 NEAR = 0.02
@@ -25,9 +25,6 @@ A cut beside it would leave a face that is narrower than that.
 
 FLIP_NEAR = 0.04
 """Distance from an outline within which edges are flipped, model units (1 cm)."""
-
-FLAT = 0.9
-"""Least cosine between the normals of two faces after and before a flip of their edge."""
 
 HALVINGS = 30
 """Steps of the bisection that finds where an edge crosses an outline."""
@@ -74,79 +71,6 @@ def open_along(mesh: Mesh, outline: Opening) -> tuple[Mesh, Int64[Array, " R"], 
     opened = Mesh(vertices[used], faces.reshape(-1, 3).astype(np.int32))
     opened = flip_edges(opened, np.abs(outline.signed(opened.vertices)) < FLIP_NEAR)
     return opened, _foremost_loop(opened, on_rim[used]), used
-
-
-def flip_edges(mesh: Mesh, near: Bool[Array, " V"]) -> Mesh:
-    """Flip edges whose opposite angles exceed a half turn together (Delaunay's criterion).
-
-    A sliver turns with the slightest rounding of a displacement, and the normals around it.
-
-    Args:
-        mesh: the mesh.
-        near: vertices; faces all of which they are may change.
-    """
-    faces = mesh.faces.astype(np.int64)
-    vertices = mesh.vertices.astype(np.float64)
-    for _ in range(len(faces)):
-        flips = _flips(vertices, faces, near)
-        if not flips:
-            break
-        for first, second, replacement in flips:
-            faces[[first, second]] = replacement
-    return Mesh(mesh.vertices, faces.astype(np.int32))
-
-
-def _flips(
-    vertices: Float64[Array, "V 3"], faces: Int64[Array, "F 3"], near: Bool[Array, " V"]
-) -> list[tuple[int, int, list[list[int]]]]:
-    """Flips of one round: two faces that share no other flip, and those that replace them."""
-    rows = np.flatnonzero(near[faces].all(axis=1))
-    sides = {
-        (face[k], face[(k + 1) % 3]): (row, face[(k + 2) % 3])
-        for row, face in zip(rows.tolist(), faces[rows].tolist(), strict=True)
-        for k in range(3)
-    }
-    edges = {
-        tuple(sorted(pair))
-        for face in faces.tolist()
-        for pair in zip(face, face[1:] + face[:1], strict=True)
-    }
-    changed: set[int] = set()
-    flips = []
-    for (a, b), (first, c) in sides.items():
-        if a > b or (b, a) not in sides:
-            continue
-        second, d = sides[b, a]
-        new = tuple(sorted((c, d)))
-        if changed & {first, second} or new in edges:
-            continue
-        angle = _angle(vertices[[c, a, b]]) + _angle(vertices[[d, a, b]])
-        replacement = [[a, d, c], [d, b, c]]
-        before = _normals(vertices[faces[[first, second]]]).sum(axis=0)
-        after = _normals(vertices[replacement])
-        cosine = (
-            after
-            @ before
-            / np.maximum(np.linalg.norm(after, axis=1) * np.linalg.norm(before), 1e-30)
-        )
-        if angle > np.pi + 1e-6 and cosine.min() > FLAT:
-            flips.append((first, second, replacement))
-            changed |= {first, second}
-            edges.add(new)
-    return flips
-
-
-def _angle(corners: Float64[Array, "3 3"]) -> float:
-    """Angle at the first corner of a triangle, radians."""
-    one, other = corners[1] - corners[0], corners[2] - corners[0]
-    length = np.linalg.norm(one) * np.linalg.norm(other)
-    return float(np.arccos(np.clip(one @ other / max(length, 1e-30), -1.0, 1.0)))
-
-
-def _normals(triangles: Float64[Array, "N 3 3"]) -> Float64[Array, "N 3"]:
-    """Normals whose length is twice the area."""
-    a, b, c = triangles.transpose(1, 0, 2)
-    return np.asarray(np.cross(b - a, c - a))
 
 
 def _clip(

@@ -16,6 +16,9 @@ from imavatar_deploy.arrays import Array, Float, Shaped
 
 from .image_metrics import psnr_of
 
+MAX_UNKNOWN = 0.02
+"""Largest share of the values of a reference that may be unknown (NaN); these are not compared."""
+
 
 @dataclass(frozen=True)
 class Tolerance:
@@ -174,7 +177,13 @@ def _difference(
         problem = f"must have shape {list(reference.shape)}, got {list(candidate.shape)}"
         return Difference(name, candidate.shape, np.inf, np.inf, limit, problem)
     expected = reference.astype(np.float64)
-    error = np.abs(candidate.astype(np.float64) - expected)
+    unknown = np.isnan(expected)
+    if (share := float(unknown.mean()) if unknown.size else 0.0) > MAX_UNKNOWN:
+        problem = f"has no reference for {share:.0%} of its values, {MAX_UNKNOWN:.0%} are allowed"
+        return Difference(name, reference.shape, np.inf, np.inf, limit, problem)
+    error = np.abs(candidate.astype(np.float64) - np.where(unknown, 0.0, expected))
+    error[unknown & np.isfinite(error)] = 0.0
+    expected[unknown] = 0.0
     excess = error - limit.relative * np.abs(expected)
     largest, mean = (float(error.max()), float(error.mean())) if error.size else (0.0, 0.0)
     needed = float(excess.max()) if error.size else 0.0

@@ -23,7 +23,7 @@ from imavatar_deploy.exporters.parts.build import (
     open_skin,
     parts_obstacle,
 )
-from imavatar_deploy.exporters.parts.cut import flip_edges, open_along, refine_around
+from imavatar_deploy.exporters.parts.cut import open_along, refine_around
 from imavatar_deploy.exporters.parts.eyes import RADIUS, EyeColours, eyeball, read_eye_colours
 from imavatar_deploy.exporters.parts.opening import Opening
 from imavatar_deploy.exporters.settings import ExportSettings
@@ -95,16 +95,6 @@ class TestOpening:
         mesh, rim, _ = open_along(before, OUTLINE)
         assert len(set(rim.tolist())) == len(rim) > 20
         assert mesh.open_edges() == before.open_edges() + len(rim)
-
-    def test_edges_are_flipped_until_no_sliver_is_left(self) -> None:
-        sliver = np.float32([(0, 0, 0), (1, 0, 0), (0.5, 0.01, 0), (0.5, -1, 0), (0.5, 1, 0)])
-        faces = np.int32([(0, 1, 2), (1, 0, 3), (0, 2, 4), (2, 1, 4)])
-        mesh = flip_edges(Mesh(sliver, faces), np.ones(5, dtype=np.bool_))
-        areas = np.cross(*np.diff(mesh.vertices[mesh.faces], axis=1).transpose(1, 0, 2))[:, 2] / 2.0
-        assert areas.sum() == pytest.approx(1.0)
-        assert areas.min() > 0.2
-        fixed = flip_edges(Mesh(sliver, faces), np.arange(5) != 3)
-        np.testing.assert_array_equal(fixed.faces, faces)
 
     def test_faces_around_it_become_fine(self) -> None:
         fine = refine_around(flat_mesh(), OUTLINE, flat_field(), None)
