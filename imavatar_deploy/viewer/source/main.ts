@@ -4,7 +4,9 @@ import { ImavatarHead } from "./element";
 import { buildInterface } from "./interface";
 
 export { ImavatarHead } from "./element";
+export { faceOf, JitterBuffer, poseOf } from "./jitter";
 export { AvatarError, decodeModel, loadModel } from "./model";
+export { decodePacket } from "./packet";
 
 customElements.define("imavatar-head", ImavatarHead);
 
