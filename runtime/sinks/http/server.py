@@ -50,6 +50,24 @@ class _Refusal(asyncio.Protocol):
         transport.close()
 
 
+class _Server(web.Server):
+    """Counts its connections from the moment they are accepted; `web.Server` does so later."""
+
+    accepted = 0
+
+    def __call__(self) -> web.RequestHandler:
+        """Return the protocol of a new connection."""
+        self.accepted += 1
+        return super().__call__()
+
+    def connection_lost(
+        self, handler: web.RequestHandler, exc: BaseException | None = None
+    ) -> None:
+        """Forget a connection."""
+        self.accepted -= 1
+        super().connection_lost(handler, exc)
+
+
 class PageServer:
     """Serves one stream from a thread of its own, until `close`.
 
@@ -95,7 +113,7 @@ class PageServer:
         """Accept connections until the end is requested."""
         self.screen.attach(self._loop)
         self.broadcast.attach(self._loop)
-        server = web.Server(
+        server = _Server(
             lambda request: answer(self._state, request),
             handler_cancellation=True,  # of clients that disconnect
             keepalive_timeout=IDLE_SECONDS,
@@ -105,7 +123,7 @@ class PageServer:
         )
 
         def protocol() -> asyncio.BaseProtocol:
-            full = len(server.connections) >= MOST_CONNECTIONS
+            full = server.accepted >= MOST_CONNECTIONS
             return _Refusal() if full or self._state.ended.is_set() else server()
 
         listener = await self._loop.create_server(protocol, sock=self._socket)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from aiohttp import web
 
+from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.exporters.formats.web import chromium as driver
-from imavatar_deploy.exporters.formats.web.chromium import Page, chromium
-from imavatar_deploy.exporters.formats.web.frames import browser_obstacle
+from imavatar_deploy.exporters.formats.web.chromium import Browser, BrowserError, Page, chromium
+from imavatar_deploy.exporters.formats.web.format import write_page
+from imavatar_deploy.exporters.formats.web.frames import browser_obstacle, served
+from imavatar_deploy.runtime.sinks import Sink, Stream, open_sink
+from imavatar_deploy.runtime.sinks.http.browser_avatar import BrowserAvatar
+from imavatar_deploy.runtime.sinks.http.requests import FOLLOW, PAGES
 
 from ...processes import Child, started
 
@@ -74,25 +81,31 @@ def free_udp_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[driver.Browser]:
+def browser() -> Iterator[Browser]:
     with chromium(str(driver.find_chromium())) as opened:
         yield opened
 
 
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page, closed at the end; what others have logged is forgotten."""
+    browser.errors.clear()
+    page = browser.page()
+    yield page
+    page.send("Page.close")
+
+
 def wait(page: Page, expression: str) -> None:
-    """Wait until an expression is true."""
-    page.evaluate(
-        f"""new Promise((done, fail) => {{
-          const end = performance.now() + {1000 * PATIENCE / 2};
-          const check = () => {{
-            if ({expression}) done();
-            else if (performance.now() > end)
-              fail(new Error({json.dumps(expression)} + ": " + document.body.innerText));
-            else setTimeout(check, 50);
-          }};
-          check();
-        }})"""
-    )
+    """Wait until an expression is true; while the page loads, it has no value."""
+    deadline = time.monotonic() + PATIENCE
+    shown = ""
+    while time.monotonic() < deadline:
+        with suppress(BrowserError):
+            if page.evaluate(f"Boolean({expression})"):
+                return
+            shown = str(page.evaluate("document.body.innerText"))
+        time.sleep(0.05)
+    raise AssertionError(f"{expression} is not reached; the page shows: {shown}")
 
 
 def screenshot(page: Page) -> np.ndarray:
@@ -118,10 +131,9 @@ def poses(page: Page, count: int = 8) -> np.ndarray:
     return np.array(values)
 
 
-def test_the_page_follows_a_sender(browser: driver.Browser, tmp_path: Path) -> None:
+def test_the_page_follows_a_sender(page: Page, tmp_path: Path) -> None:
     port = free_udp_port()
     with sender(port), run(source=f"udp://127.0.0.1:{port}") as (_, address):
-        page = browser.page()
         page.open(address)
         wait(page, f"{ELEMENT}?.live?.received > 30")
         assert np.ptp(poses(page), axis=0).max() > 0.02, "the head moves"
@@ -138,3 +150,179 @@ def test_the_page_follows_a_sender(browser: driver.Browser, tmp_path: Path) -> N
         page.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'm'}))")
         wait(page, "document.getElementById('head').naturalWidth === 96")
         assert page.evaluate(f"{ELEMENT} === null")
+
+
+# Runs in this process: faces that nod, behind the page's own sink
+
+
+@pytest.fixture(scope="module")
+def stream() -> Stream:
+    folder = open_avatar("sample")
+    return Stream(64, 64, 25.0, edition="openhead", folder=folder)
+
+
+@contextmanager
+def nodding(target: str, stream: Stream, turn: float | None = None) -> Iterator[str]:
+    """Serve a nodding head, or one that is turned; yields the address of its page."""
+    ended = threading.Event()
+    image = np.full((64, 64, 4), 200, np.uint8)
+
+    def work(sink: Sink) -> None:
+        assert sink.write_face is not None
+        while not ended.wait(1 / 30):
+            pose = np.zeros(15, np.float32)
+            pose[3] = 0.3 * np.sin(6 * time.monotonic()) if turn is None else 0
+            pose[4] = turn or 0
+            sink.write_face(np.zeros(50, np.float32), pose)
+            sink.write(image)
+
+    with open_sink(target, stream) as sink:
+        thread = threading.Thread(target=work, args=(sink,))
+        thread.start()
+        try:
+            match = re.search(r"http://\S+", sink.greeting)
+            assert match
+            yield match[0].replace("0.0.0.0", "127.0.0.1")
+        finally:
+            ended.set()
+            thread.join(LIMIT)
+
+
+def mode(page: Page) -> str:
+    return str(page.evaluate("document.getElementById('mode').textContent"))
+
+
+def state(page: Page) -> str:
+    return str(page.evaluate("document.getElementById('state').textContent"))
+
+
+def nods(page: Page) -> bool:
+    return bool(np.ptp(poses(page)[:, 53]) > 0.1)
+
+
+def test_the_page_recovers_when_the_run_starts_again(page: Page, stream: Stream) -> None:
+    with nodding("http://127.0.0.1:0", stream) as address:
+        page.open(address)
+        wait(page, f"{ELEMENT}?.live?.received > 5")
+        page.evaluate(
+            f"""(() => {{
+              window.events = [];
+              for (const name of ["connected", "disconnected"])
+                {ELEMENT}.addEventListener(name, () => window.events.push(name));
+            }})()"""
+        )
+        assert nods(page)
+    wait(page, "document.getElementById('state').textContent === 'the run has ended'")
+    wait(page, "window.events.length")
+    with nodding(address, stream):
+        wait(page, "window.events.includes('connected')")
+        wait(page, "document.getElementById('state').textContent === ''")
+        assert page.evaluate("window.events")[0] == "disconnected"
+        assert nods(page)
+        assert mode(page) == "drawn in this browser"
+
+
+def test_another_avatar_is_loaded_when_the_run_starts_again(
+    page: Page, stream: Stream, tiny_avatar_folder: Path
+) -> None:
+    with nodding("http://127.0.0.1:0", stream) as address:
+        page.open(address)
+        wait(page, f"{ELEMENT}?.live?.received > 5")
+    wait(page, "document.getElementById('state').textContent === 'the run has ended'")
+    other = open_avatar(tiny_avatar_folder)
+    with nodding(address, replace(stream, folder=other)):
+        wait(page, f"{ELEMENT}?.avatar?.vertexCount < 1000")
+        assert mode(page) == "drawn in this browser"
+    wait(page, "document.getElementById('state').textContent === 'the run has ended'")
+    without_student = AvatarFolder(other.path, other.avatar, {"files": {}})
+    with nodding(address, replace(stream, folder=without_student)):
+        wait(page, "document.getElementById('head').naturalWidth === 64")
+        assert "the avatar has no student; export it again without --no-student" in mode(page)
+
+
+def test_pictures_are_shown_where_the_browser_cannot_draw(page: Page, stream: Stream) -> None:
+    with nodding("http://127.0.0.1:0", stream) as address:
+        for script, reason in (
+            ("delete window.WebSocket", "no WebSocket"),
+            ("HTMLCanvasElement.prototype.getContext = () => null", "no WebGL 2"),
+        ):
+            added = page.send("Page.addScriptToEvaluateOnNewDocument", source=script)
+            page.open(address)
+            wait(page, "document.getElementById('head').naturalWidth === 64")
+            assert reason in mode(page)
+            assert page.evaluate(f"{ELEMENT} === null")
+            assert page.errors() == []
+            page.send("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
+
+
+def test_pictures_are_shown_where_the_connection_carries_no_websocket(
+    page: Page, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object) -> web.Response:
+        return web.Response(status=400)
+
+    monkeypatch.setitem(PAGES, FOLLOW, refused)
+    with nodding("http://127.0.0.1:0", stream) as address:
+        page.open(address)
+        wait(page, "document.getElementById('head').naturalWidth === 64")
+        assert mode(page) == "drawn by the run: the connection carries no WebSocket"
+
+
+def test_a_page_with_a_token_draws_and_steers(page: Page, stream: Stream) -> None:
+    with nodding("http://0.0.0.0:0", stream) as address:
+        page.open(address)
+        wait(page, f"{ELEMENT}?.live?.received > 5")
+        assert nods(page)
+        page.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', {key: ' '}))")
+        wait(page, "document.getElementById('state').textContent === 'paused'")
+        assert stream.controls.paused
+        page.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'm'}))")
+        wait(page, "document.getElementById('head').naturalWidth === 64")
+        assert page.errors() == []
+    stream.controls.paused = False
+
+
+def test_a_mirrored_run_is_mirrored_in_the_browser(page: Page, stream: Stream) -> None:
+    shown = []
+    for mirrored in (False, True):
+        with nodding("http://127.0.0.1:0", replace(stream, mirrored=mirrored), turn=0.5) as address:
+            page.open(address)
+            wait(page, f"Math.abs(({ELEMENT}?.flame.pose[4] ?? 0) - 0.5) < 0.01")
+            page.evaluate("document.querySelectorAll('aside, footer').forEach((e) => e.remove())")
+            shown.append(screenshot(page))
+    straight, flipped = (image.astype(int) for image in shown)
+    assert np.abs(straight[:, ::-1] - flipped).mean() < 0.1 * np.abs(straight - flipped).mean()
+
+
+def test_an_embedded_head_follows_a_run(page: Page, stream: Stream, tmp_path: Path) -> None:
+    """A page of another site, which the run allows, or does not."""
+    folder = tmp_path / "site"
+    write_page(folder, BrowserAvatar(stream).data())
+    with served(folder) as site:
+        origin = site.rstrip("/")
+        for allowed, query in ((True, f"/?origin={origin}"), (False, "")):
+            with nodding(f"http://127.0.0.1:0{query}", stream) as address:
+                policy = f"connect-src 'self' {address.split('/?')[0].replace('http', 'ws')}"
+                html = folder / "index.html"
+                text = html.read_text(encoding="utf-8")
+                html.write_text(
+                    re.sub(r"connect-src 'self'( ws:[^;]*)?", policy, text), encoding="utf-8"
+                )
+                page.open(f"{site}index.html")
+                wait(page, f"{ELEMENT}?.avatar")
+                port = address.split("/?")[0].rpartition(":")[2]
+                page.evaluate(
+                    f"""(() => {{
+                      window.events = [];
+                      for (const name of ["connected", "disconnected"])
+                        {ELEMENT}.addEventListener(name, () => window.events.push(name));
+                      {ELEMENT}.follow("ws://127.0.0.1:{port}/live");
+                    }})()"""
+                )
+                wait(page, "window.events.length")
+                assert page.evaluate("window.events[0]") == (
+                    "connected" if allowed else "disconnected"
+                )
+                assert nods(page) is allowed
+                page.evaluate(f"{ELEMENT}.unfollow()")
+                assert page.evaluate(f"{ELEMENT}.live ?? null") is None
