@@ -141,6 +141,7 @@ export class ImavatarHead extends HTMLElement {
   /** Play the track, in a loop. */
   play(): void {
     if (!this.track || this.playing) return;
+    this.unfollow();
     this.playing = true;
     this.lastTime = 0;
     this.emit("playstate");

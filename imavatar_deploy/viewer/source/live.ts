@@ -1,7 +1,8 @@
 /** `follow(url)`: the motion of a WebSocket of FLAME packets, played on an avatar. */
 
+import { IntervalEstimator, SenderClock } from "./clock";
 import type { ImavatarHead } from "./element";
-import { EXPRESSIONS, faceOf, IntervalEstimator, JitterBuffer, SenderClock } from "./jitter";
+import { EXPRESSIONS, faceOf, JitterBuffer } from "./jitter";
 import { decodePacket, type Packet } from "./packet";
 
 const FIRST_INTERVAL = 1 / 30; // seconds between two packets, until they are measured
@@ -27,7 +28,7 @@ export class Follower {
   private clock = new SenderClock();
   private socket: WebSocket | undefined;
   private sequence: number | undefined;
-  private shown = -Infinity;
+  private shown = -Infinity; // the sender's time on display
   private pause = FIRST_PAUSE;
   private stopped = false;
   private isConnected = false;
@@ -144,6 +145,11 @@ export class Follower {
     const delay = LATENCY_SHARE * this.intervals.interval;
     this.shown = Math.max(this.shown, this.clock.at(performance.now() / 1000) - delay);
     const face = this.buffer.read(this.shown);
-    this.head.setFlame(face.expression, this.buffer.poseOf(face));
+    const pose = this.buffer.poseOf(face);
+    const shown = this.head.flame;
+    const isShown =
+      face.expression.every((value, i) => Math.fround(value) === shown.expression[i]) &&
+      pose.every((value, i) => Math.fround(value) === shown.pose[i]);
+    if (!isShown) this.head.setFlame(face.expression, pose);
   }
 }

@@ -14,9 +14,10 @@ from aiohttp import web
 
 from ..sink import Stream
 from .address import Address
+from .answers import PageState, Places
 from .broadcast import Broadcast
 from .browser_avatar import BrowserAvatar
-from .requests import PageState, Places, answer
+from .requests import answer
 from .screen import Screen
 
 MOST_CONNECTIONS = 128
@@ -118,6 +119,7 @@ class PageServer:
             handler_cancellation=True,  # of clients that disconnect
             keepalive_timeout=IDLE_SECONDS,
             lingering_time=1.0,
+            auto_decompress=False,  # so that a short body stays short
             access_log=None,
             logger=_LOGGER,
         )

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 import aiohttp
@@ -18,7 +18,7 @@ import pytest
 
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.runtime.sinks import Sink, Stream, open_sink
-from imavatar_deploy.runtime.sinks.http import requests, server
+from imavatar_deploy.runtime.sinks.http import motion, requests, server
 from imavatar_deploy.runtime.sinks.http.address import Address, read_address
 from imavatar_deploy.runtime.sinks.http.broadcast import QUEUE_PACKETS
 from imavatar_deploy.runtime.sinks.http.metrics import metrics_text
@@ -132,7 +132,7 @@ def test_twenty_followers_lose_nothing_beside_a_stalled_one(
     sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """19 read; the one that does not read loses packets, and is disconnected after a while."""
-    monkeypatch.setattr(requests, "TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr(motion, "TIMEOUT_SECONDS", 2.0)
     wanted = 900
 
     async def read(session: aiohttp.ClientSession) -> list[int]:
@@ -159,6 +159,31 @@ def test_twenty_followers_lose_nothing_beside_a_stalled_one(
     dropped = re.search(r"imavatar_packets_dropped_total (\d+)", metrics)
     assert dropped
     assert int(dropped[1]) > QUEUE_PACKETS, "the stalled follower alone loses packets"
+
+
+@pytest.mark.parametrize("limit", ["TIMEOUT_SECONDS", "HEARTBEAT_SECONDS"])
+def test_a_stalled_follower_is_cut(limit: str, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the time limit of a packet, or of the answer to a ping; its connection is free again."""
+    monkeypatch.setattr(motion, limit, 1.5)
+    monkeypatch.setattr(server, "MOST_CONNECTIONS", 2)
+
+    async def conversation(session: aiohttp.ClientSession) -> None:
+        while "imavatar_followers 1" not in await (await session.get("/metrics")).text():
+            await asyncio.sleep(0.1)
+        while "imavatar_followers 0" not in await (await session.get("/metrics")).text():
+            await asyncio.sleep(0.1)
+
+    client = stalled(sink)
+    with faces(sink, 400), client:
+        talk(sink, conversation)
+        time.sleep(0.2)
+        port = int(address_of(sink).rpartition(":")[2])
+        with ExitStack() as stack:
+            for _ in range(2):
+                other = socket.create_connection(("127.0.0.1", port), timeout=10)
+                stack.enter_context(other)
+                other.sendall(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+                assert other.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_a_follower_that_sends_is_disconnected(sink: Sink) -> None:
