@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import struct
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +26,9 @@ from .screen import Screen
 
 TIMEOUT_SECONDS = 10.0
 """Time limit of sending to a client, of receiving from one, and of a new frame, seconds."""
+
+AT_ONCE = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+"""The `linger` of a socket that forgets what it has not sent, and tells the client so."""
 
 JSON = "application/json"
 """Media type of commands. Browsers let other sites send it only after a preflight, which fails
@@ -109,6 +114,9 @@ def limit_buffers(request: web.BaseRequest, size: int) -> None:
 
 
 def cut(request: web.BaseRequest) -> None:
-    """Close the connection of a client without waiting for it."""
-    if request.transport is not None:
-        request.transport.abort()
+    """Reset the connection of a client that does not take what it is sent."""
+    if (transport := request.transport) is None:
+        return
+    if (opened := transport.get_extra_info("socket")) is not None:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+    transport.abort()

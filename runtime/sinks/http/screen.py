@@ -38,7 +38,7 @@ class Screen:
         self.closed = False
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Serve viewers in an event loop; call it in that loop."""
+        """Serve viewers in an event loop."""
         self._loop = loop
         self._changed = asyncio.Event()
 

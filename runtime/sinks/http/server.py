@@ -93,6 +93,8 @@ class PageServer:
             self.followers,
         )
         self._loop = asyncio.new_event_loop()
+        self.screen.attach(self._loop)
+        self.broadcast.attach(self._loop)
         self._thread = threading.Thread(target=self._run, name="page", daemon=True)
         self._thread.start()
 
@@ -112,8 +114,6 @@ class PageServer:
 
     async def _serve(self) -> None:
         """Accept connections until the end is requested."""
-        self.screen.attach(self._loop)
-        self.broadcast.attach(self._loop)
         server = _Server(
             lambda request: answer(self._state, request),
             handler_cancellation=True,  # of clients that disconnect
