@@ -32,6 +32,7 @@ export class Follower {
   private pause = FIRST_PAUSE;
   private stopped = false;
   private isConnected = false;
+  private isRefused = false;
   private timer = 0;
   private silence = 0;
   private request = 0;
@@ -107,9 +108,10 @@ export class Follower {
     }
     const { edition, weights, pose, time } = packet;
     this.count(packet.sequence);
-    if (!weights.length) return; // the sender runs and sees no face
-    if (edition !== this.head.avatar?.headModel) {
-      this.counts.refused++;
+    const model = this.head.avatar?.headModel;
+    if (!weights.length || model === undefined) return; // the sender sees no face, or too early
+    if (edition !== model) {
+      this.refuse(edition, model);
       return;
     }
     const state = this.clock.add(time, performance.now() / 1000);
@@ -126,6 +128,15 @@ export class Follower {
     const { interval } = this.intervals;
     if (this.buffer.insert(time, faceOf(code, pose), this.shown, interval)) this.counts.late++;
     else this.intervals.add(time);
+  }
+
+  /** Count a packet of another head model, and tell so once. */
+  private refuse(edition: string, model: string): void {
+    this.counts.refused++;
+    if (this.isRefused) return;
+    this.isRefused = true;
+    const text = `The motion is for the head model ${edition}, and this avatar has ${model}.`;
+    this.head.dispatchEvent(new CustomEvent("error", { detail: text }));
   }
 
   private count(sequence: number): void {

@@ -5,8 +5,9 @@ import { buildInterface } from "./interface";
 
 export { ImavatarHead } from "./element";
 export { faceOf, JitterBuffer, poseOf } from "./jitter";
+export type { LiveCounts } from "./live";
 export { AvatarError, decodeModel, loadModel } from "./model";
-export { decodePacket } from "./packet";
+export { decodePacket, type Packet } from "./packet";
 
 customElements.define("imavatar-head", ImavatarHead);
 

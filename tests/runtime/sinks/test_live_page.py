@@ -326,3 +326,31 @@ def test_an_embedded_head_follows_a_run(page: Page, stream: Stream, tmp_path: Pa
                 assert nods(page) is allowed
                 page.evaluate(f"{ELEMENT}.unfollow()")
                 assert page.evaluate(f"{ELEMENT}.live ?? null") is None
+
+
+def test_the_motion_of_another_head_model_gets_a_sentence(
+    page: Page, stream: Stream, tmp_path: Path
+) -> None:
+    folder = tmp_path / "site"
+    write_page(folder, BrowserAvatar(stream).data())
+    html = folder / "index.html"
+    text = html.read_text(encoding="utf-8").replace("connect-src 'self'", "connect-src *")
+    html.write_text(text, encoding="utf-8")
+    with served(folder) as site:
+        target = f"http://127.0.0.1:0/?origin={site.rstrip('/')}"
+        with nodding(target, replace(stream, edition="flame2020")) as address:
+            page.open(f"{site}index.html")
+            wait(page, f"{ELEMENT}?.avatar")
+            address = address.replace("http", "ws").rstrip("/")
+            page.evaluate(
+                f"""(() => {{
+                  window.texts = [];
+                  {ELEMENT}.addEventListener("error", (event) => window.texts.push(event.detail));
+                  {ELEMENT}.follow({address + "/live"!r});
+                }})()"""
+            )
+            wait(page, f"{ELEMENT}.live.refused > 5")
+            assert page.evaluate("window.texts") == [
+                "The motion is for the head model flame2020, and this avatar has openhead."
+            ]
+            assert not nods(page)

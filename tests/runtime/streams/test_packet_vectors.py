@@ -24,7 +24,7 @@ VIEWER = ROOT / "imavatar_deploy" / "viewer" / "viewer.js"
 NODE = """
 import { readFileSync } from "node:fs";
 globalThis.HTMLElement = class {};
-globalThis.customElements = { define() {} };
+globalThis.customElements = { define() {}, get() {} };
 globalThis.document = { querySelector: () => null };
 const [viewer, packets, motion] = process.argv.slice(2);
 const { decodePacket, faceOf, JitterBuffer, poseOf } = await import(viewer);
