@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ class BrowserAvatar:
         self._synthetic_mark = stream.synthetic_mark
         self._student: Student | None = None
         self._data: bytes | None = None
+        self._encoding = threading.Lock()
         self.obstacle = self._obstacle()
         """Why browsers cannot draw the avatar, as a clause; empty where they can."""
 
@@ -43,11 +45,12 @@ class BrowserAvatar:
         return str(files.get(ARRAYS, {}).get("sha256", ""))[:DIGEST_DIGITS]
 
     def data(self) -> bytes:
-        """The file; call it where there is no obstacle. Encoding takes about a second."""
-        if self._data is None:
-            assert self._folder is not None
-            self._data = self._exported(self._folder) or self._encoded(self._folder)
-        return self._data
+        """The file; call it where there is no obstacle. Encoding takes a second or more."""
+        with self._encoding:  # the first request encodes, the others wait for its result
+            if self._data is None:
+                assert self._folder is not None
+                self._data = self._exported(self._folder) or self._encoded(self._folder)
+            return self._data
 
     def _obstacle(self) -> str:
         folder = self._folder

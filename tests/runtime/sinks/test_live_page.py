@@ -192,8 +192,12 @@ def mode(page: Page) -> str:
     return str(page.evaluate("document.getElementById('mode').textContent"))
 
 
-def state(page: Page) -> str:
-    return str(page.evaluate("document.getElementById('state').textContent"))
+def wait_for_pictures(page: Page, reason: str) -> None:
+    """Wait until pictures of the run are shown, and the page says why."""
+    wait(page, f"document.getElementById('mode').textContent.includes({reason!r})")
+    wait(page, "document.getElementById('head').naturalWidth === 64")
+    assert mode(page).startswith("drawn by the run: ")
+    assert page.evaluate(f"{ELEMENT} === null")
 
 
 def nods(page: Page) -> bool:
@@ -236,8 +240,8 @@ def test_another_avatar_is_loaded_when_the_run_starts_again(
     wait(page, "document.getElementById('state').textContent === 'the run has ended'")
     without_student = AvatarFolder(other.path, other.avatar, {"files": {}})
     with nodding(address, replace(stream, folder=without_student)):
-        wait(page, "document.getElementById('head').naturalWidth === 64")
-        assert "the avatar has no student; export it again without --no-student" in mode(page)
+        reason = "the avatar has no student; export it again without --no-student"
+        wait_for_pictures(page, reason)
 
 
 def test_pictures_are_shown_where_the_browser_cannot_draw(page: Page, stream: Stream) -> None:
@@ -248,9 +252,7 @@ def test_pictures_are_shown_where_the_browser_cannot_draw(page: Page, stream: St
         ):
             added = page.send("Page.addScriptToEvaluateOnNewDocument", source=script)
             page.open(address)
-            wait(page, "document.getElementById('head').naturalWidth === 64")
-            assert reason in mode(page)
-            assert page.evaluate(f"{ELEMENT} === null")
+            wait_for_pictures(page, reason)
             assert page.errors() == []
             page.send("Page.removeScriptToEvaluateOnNewDocument", identifier=added["identifier"])
 
@@ -264,8 +266,7 @@ def test_pictures_are_shown_where_the_connection_carries_no_websocket(
     monkeypatch.setitem(PAGES, FOLLOW, refused)
     with nodding("http://127.0.0.1:0", stream) as address:
         page.open(address)
-        wait(page, "document.getElementById('head').naturalWidth === 64")
-        assert mode(page) == "drawn by the run: the connection carries no WebSocket"
+        wait_for_pictures(page, "the connection carries no WebSocket")
 
 
 def test_a_page_with_a_token_draws_and_steers(page: Page, stream: Stream) -> None:
@@ -277,7 +278,7 @@ def test_a_page_with_a_token_draws_and_steers(page: Page, stream: Stream) -> Non
         wait(page, "document.getElementById('state').textContent === 'paused'")
         assert stream.controls.paused
         page.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'm'}))")
-        wait(page, "document.getElementById('head').naturalWidth === 64")
+        wait_for_pictures(page, "by the key m")
         assert page.errors() == []
     stream.controls.paused = False
 
