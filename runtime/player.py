@@ -95,6 +95,8 @@ class Player:
         empty."""
         self.shading = resolve_shading(shading, folder, backend)
         """The row of `shading.SHADINGS` that colours."""
+        self.folder = folder
+        """The avatar folder, opened."""
         self.avatar = folder.avatar
         self._closed = False
         self._in_use = threading.Lock()

@@ -61,7 +61,7 @@ ROOM_ALLOWS = {
         "tomli",
     },
     "exporters": {"numpy", "torch", "cv2", "safetensors", "click", "rich", "tomli"},
-    "runtime": {"numpy", "numba", "cv2", "av", "click", "rich"},
+    "runtime": {"numpy", "numba", "cv2", "av", "click", "rich", "aiohttp"},
 }
 
 

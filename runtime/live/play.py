@@ -65,6 +65,8 @@ class PlayConfig:
             self.synthetic_mark,
             edition=player.avatar.edition,
             overwrite=self.overwrite,
+            folder=player.folder,
+            mirrored=self.mirrored,
             **finish,
         )
 

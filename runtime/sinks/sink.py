@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, UInt8
+from imavatar_deploy.avatar_io import AvatarFolder
 from imavatar_deploy.errors import UsageError
 
 Image = UInt8[Array, "H W 4"]
@@ -101,6 +102,10 @@ class Stream:
     """Head model of the faces that `Sink.write_face` gets; None: there are images alone."""
     overwrite: bool = False
     """Whether a sequence of images also removes those of a longer earlier run."""
+    folder: AvatarFolder | None = None
+    """The avatar, for sinks whose clients draw it themselves; None: there are images alone."""
+    mirrored: bool = False
+    """Whether left and right of the images are swapped."""
 
     def __post_init__(self) -> None:
         for name in ("width", "height"):

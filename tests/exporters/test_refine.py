@@ -21,7 +21,6 @@ from imavatar_deploy.exporters.atlas import surface_at
 from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.fidelity.implicit_reference import mouth_centre
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
-from imavatar_deploy.exporters.formats.web.binary import decode
 from imavatar_deploy.exporters.refine.frame_poses import FramePoses
 from imavatar_deploy.exporters.refine.held_out import held_out_rows, measure
 from imavatar_deploy.exporters.refine.options import RefineSettings
@@ -62,6 +61,7 @@ from imavatar_deploy.marking import SOURCE_TYPE
 from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.progress import silent
 from imavatar_deploy.student import Student, colours_plainly, read_student, write_student
+from imavatar_deploy.viewer.avatar_file import decode
 
 from .conftest import Exported
 from .pictured import FRAMES, SIZE, write_pictures

@@ -14,7 +14,9 @@ from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
-from imavatar_deploy.exporters.formats.web.binary import (
+from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.student import Student
+from imavatar_deploy.viewer.avatar_file import (
     MILLIMETRE,
     PREFIX,
     STEPS,
@@ -23,7 +25,7 @@ from imavatar_deploy.exporters.formats.web.binary import (
     decode,
     encode,
 )
-from imavatar_deploy.exporters.formats.web.coding import (
+from imavatar_deploy.viewer.coding import (
     EarlierNeighbours,
     face_codes,
     faces_of_codes,
@@ -33,8 +35,6 @@ from imavatar_deploy.exporters.formats.web.coding import (
     to_planes,
     zigzag,
 )
-from imavatar_deploy.rendering.posing import pose_plainly
-from imavatar_deploy.student import Student
 
 from ..shapes import closed_sphere
 from ..students import random_student

@@ -13,7 +13,6 @@ from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.fidelity import stages
 from imavatar_deploy.exporters.fidelity.options import FidelitySettings
 from imavatar_deploy.exporters.fidelity.stages import StageInput
-from imavatar_deploy.exporters.formats.web.binary import decode
 from imavatar_deploy.exporters.formats.web.format import FOLDER, ROWS
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.student.options import StudentSettings
@@ -21,6 +20,7 @@ from imavatar_deploy.fidelity import read_fidelity
 from imavatar_deploy.fidelity.stage_metrics import BROWSER, FrameImages
 from imavatar_deploy.marking import KEY
 from imavatar_deploy.student import read_student
+from imavatar_deploy.viewer.avatar_file import decode
 
 from .conftest import STUDENT_PSNR, STUDENT_STEPS, Exported
 

@@ -19,7 +19,6 @@ from imavatar_deploy.camera import Camera, front_camera
 from imavatar_deploy.exporters.fidelity.options import DEFAULT_TOLERANCES_FILE, tolerances
 from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
 from imavatar_deploy.exporters.formats.web import chromium as driver
-from imavatar_deploy.exporters.formats.web.binary import encode
 from imavatar_deploy.exporters.formats.web.chromium import BrowserError, Page, chromium
 from imavatar_deploy.exporters.formats.web.format import BINARY, PAGE, write_page
 from imavatar_deploy.exporters.formats.web.frames import (
@@ -38,6 +37,7 @@ from imavatar_deploy.marking import TERM
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.student import STUDENT_FILE, read_student, write_student
 from imavatar_deploy.tracks import read_track
+from imavatar_deploy.viewer.avatar_file import encode
 
 from ..students import random_student
 from ..tiny_avatar import tiny_avatar

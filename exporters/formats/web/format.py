@@ -24,13 +24,13 @@ from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.tracks import FlameTrack, check_edition
+from imavatar_deploy.viewer.avatar_file import MILLIMETRE, WIDTHS, decode, encode
 
 from ...fidelity.reference_poses import reference_poses
 from ...manifest import licence_report
 from ...settings import ExportSettings
 from ...student.format import student_of
 from ..format import ExportFormat, ExportInput
-from .binary import MILLIMETRE, WIDTHS, decode, encode
 
 FOLDER = "web"
 """The folder inside an avatar folder."""
@@ -104,7 +104,7 @@ def write_page(
     """Write a page with an avatar into a new folder; return the bytes of each file.
 
     Args:
-        data: the avatar, as `binary.encode` writes it.
+        data: the avatar, as `avatar_file.encode` writes it.
         track: the motion that the page plays.
     """
     folder.mkdir(parents=True)

@@ -3,6 +3,7 @@
 import { OrbitCamera } from "./camera";
 import { Deformer } from "./deformer";
 import { POSE_SIZE } from "./kinematics";
+import { Follower, type LiveCounts } from "./live";
 import { AvatarError, loadModel, type Model } from "./model";
 import { Renderer, type ImageMatrix } from "./renderer";
 import { duration, parseTrack, sample, type Track } from "./track";
@@ -26,7 +27,14 @@ p:empty { display: none; }
 `;
 
 /** Names of the events; `frame` follows every drawn frame. */
-export type HeadEvent = "load" | "error" | "frame" | "playstate" | "track";
+export type HeadEvent =
+  | "load"
+  | "error"
+  | "frame"
+  | "playstate"
+  | "track"
+  | "connected"
+  | "disconnected";
 
 export class ImavatarHead extends HTMLElement {
   static readonly observedAttributes = ["src"];
@@ -48,6 +56,7 @@ export class ImavatarHead extends HTMLElement {
   private resolution = 1;
   private frameTimes: number[] = [];
   private loading: AbortController | undefined;
+  private follower: Follower | undefined;
   private readonly pointers = new Map<number, PointerEvent>();
 
   constructor() {
@@ -73,6 +82,7 @@ export class ImavatarHead extends HTMLElement {
 
   disconnectedCallback(): void {
     this.pause();
+    this.unfollow();
   }
 
   /** The decoded avatar; undefined before the event `load`. */
@@ -131,6 +141,7 @@ export class ImavatarHead extends HTMLElement {
   /** Play the track, in a loop. */
   play(): void {
     if (!this.track || this.playing) return;
+    this.unfollow();
     this.playing = true;
     this.lastTime = 0;
     this.emit("playstate");
@@ -142,6 +153,24 @@ export class ImavatarHead extends HTMLElement {
     if (!this.playing) return;
     this.playing = false;
     this.emit("playstate");
+  }
+
+  /** Play the motion that a WebSocket sends as FLAME packets, as that of `imavatar-run`. */
+  follow(url: string): void {
+    this.pause();
+    this.unfollow();
+    this.follower = new Follower(this, url);
+  }
+
+  /** End the connection of `follow`. */
+  unfollow(): void {
+    this.follower?.stop();
+    this.follower = undefined;
+  }
+
+  /** Counts of the packets that were followed; undefined without `follow`. */
+  get live(): LiveCounts | undefined {
+    return this.follower && { ...this.follower.counts };
   }
 
   /** Show the track at a time in seconds. */

@@ -4,7 +4,10 @@ import { ImavatarHead } from "./element";
 import { buildInterface } from "./interface";
 
 export { ImavatarHead } from "./element";
+export { faceOf, JitterBuffer, poseOf } from "./jitter";
+export type { LiveCounts } from "./live";
 export { AvatarError, decodeModel, loadModel } from "./model";
+export { decodePacket, type Packet } from "./packet";
 
 customElements.define("imavatar-head", ImavatarHead);
 

@@ -1,6 +1,6 @@
 /** The avatar file: header, decompression, and decoding of its arrays.
  *
- * `exporters/formats/web/binary.py` writes it and describes its layout.
+ * `imavatar_deploy/viewer/avatar_file.py` writes it and describes its layout.
  */
 
 const MAGIC = "IMAV";

@@ -1,50 +1,47 @@
-"""The sink of the page: opens the server, starts its thread, and closes both."""
+"""The sink of the page: opens the server and closes it."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from imavatar_deploy.errors import UsageError
 
 from ..sink import Sink, SinkFormat, Stream
 from .address import SCHEME, Address, read_address
-from .server import PageServer, Screen
 
-POLL_SECONDS = 0.05
-"""Seconds between two checks of the accepting thread whether to end."""
+if TYPE_CHECKING:
+    from .server import PageServer
 
-OPEN_WARNING = "; every host that reaches this address can watch and control it"
+OPEN_WARNING = "; every host that reaches this address can watch and control it with this link"
 """Warning for addresses other than loopback."""
 
 
 @contextmanager
 def _open(target: str, stream: Stream) -> Iterator[Sink]:
-    address = read_address(target)
-    screen = Screen(stream)
-    server = _listen(address, screen, stream)
-    thread = threading.Thread(
-        target=server.serve_forever, args=(POLL_SECONDS,), name="page", daemon=True
-    )
-    thread.start()
-    page = f"page: {Address(address.host, server.server_port)}"
+    server = _listen(read_address(target).protected(), stream)
+    address = server.address
     warning = "" if address.is_loopback else OPEN_WARNING
+    clients = (server.viewers, server.followers)
     try:
         yield Sink(
-            screen.show,
-            report=lambda: f"{page}, watched by {server.most_watching} browsers",
-            greeting=f"{page} shows the head to browsers{warning}",
+            server.screen.show,
+            report=lambda: (
+                f"page: {address}, watched by {sum(each.most_taken for each in clients)} browsers"
+            ),
+            greeting=f"page: {address.link} shows the head to browsers{warning}",
+            write_face=server.broadcast.write_face if server.broadcast.edition else None,
         )
     finally:
-        server.shutdown()
-        thread.join()
-        server.close_all()
+        server.close()
 
 
-def _listen(address: Address, screen: Screen, stream: Stream) -> PageServer:
+def _listen(address: Address, stream: Stream) -> PageServer:
+    from .server import PageServer  # aiohttp takes a third of a second to import
+
     try:
-        return PageServer(address, screen, stream)
+        return PageServer(address, stream)
     except (OSError, UnicodeError) as error:
         raise UsageError(
             f"{address} cannot be listened on ({getattr(error, 'strerror', None) or error}); "

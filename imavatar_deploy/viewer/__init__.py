@@ -1,0 +1,1 @@
+"""The viewer of avatars in a browser: its page and program, and the file of the avatar it draws."""
