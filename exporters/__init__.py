@@ -6,7 +6,9 @@
     print(report.seconds, report.problems())
     bake_sequences("avatar", "talk", "baked", ["abc", "usd"])  # needs no torch
 
-- `export_avatar(source, out, settings)` returns an `ExportReport`.
+- `export_avatar(source, out, settings)` returns an `ExportReport`; so does
+  `add_formats(avatar, out, settings)`, which adds formats to an avatar folder without its
+  checkpoint.
 - `ExportSettings` holds `StudentSettings`, `RefineSettings`, `GlbSettings` with `VrmSettings`,
   `UsdSettings`, `MeshSettings`, `TrtSettings`, `FidelitySettings` and `UnseenSettings`.
 - `EXPORT_FORMATS` has every format by name; `ExportFormat`, `ExportInput` and `register_format` add
@@ -25,6 +27,7 @@ from typing import TYPE_CHECKING
 from imavatar_deploy.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .add import add_formats
     from .export import export_avatar
     from .fidelity.options import FidelitySettings
     from .formats.format import ExportFormat, ExportInput
@@ -57,6 +60,7 @@ __all__ = [
     "UnseenSettings",
     "UsdSettings",
     "VrmSettings",
+    "add_formats",
     "bake_sequences",
     "export_avatar",
     "register_format",
@@ -79,6 +83,7 @@ PLACES = {
     "UnseenSettings": ".unseen_options",
     "UsdSettings": ".formats.options",
     "VrmSettings": ".formats.gltf.settings",
+    "add_formats": ".add",
     "bake_sequences": ".sequences.bake",
     "export_avatar": ".export",
     "register_format": ".formats.table",

@@ -319,21 +319,14 @@ class _Job:
     def _write(self, formats: Sequence[ExportFormat], subject: ExportInput) -> dict[str, Any]:
         facts: dict[str, Any] = {}
         for row in formats:
-            with self.report.step(row.name):
-                entries = row.write(self.folder, subject, self.progress)
-                facts |= entries
-                self.report.losses_mm |= _losses(entries, "losses_mm")
-                self.report.losses_rgb |= _losses(entries, "losses_rgb")
-            with self.report.step(f"check {row.name}"):
-                self.report.parity += row.check(self.folder)
-            self.report.notes += row.notes(self.folder)
+            facts |= run_format(row, self.folder, subject, self.report, self.progress)
         return facts
 
     def _train(self, subject: ExportInput, settings: StudentSettings) -> Student:
         with self.report.step("train student"):
             result = train_student(
-                subject.source,
-                subject.bake,
+                subject.networks,
+                subject.network_bake,
                 width=settings.width,
                 steps=settings.steps,
                 progress=self.progress,
@@ -353,12 +346,12 @@ class _Job:
         assert subject.student is not None  # the settings require one
         with self.report.step("refine student"):
             result = refine_student(
-                subject.source,
+                subject.networks,
                 subject.bake.avatar,
                 subject.student,
                 settings,
                 stored_size=subject.settings.proof.size,
-                held=subject.bake.held,
+                held=subject.network_bake.held,
                 progress=self.progress,
             )
         self.report.refinement |= result.facts
@@ -386,6 +379,28 @@ class _Job:
         with self.report.step("check student"):
             self.report.parity += check_student(self.folder)
         return facts
+
+
+def run_format(
+    row: ExportFormat,
+    folder: Path,
+    subject: ExportInput,
+    report: ExportReport,
+    progress: Progress,
+) -> Mapping[str, Any]:
+    """Write the files of a format, except the student's, and check them.
+
+    Returns:
+        Their manifest entries.
+    """
+    with report.step(row.name):
+        entries = row.write(folder, subject, progress)
+        report.losses_mm |= _losses(entries, "losses_mm")
+        report.losses_rgb |= _losses(entries, "losses_rgb")
+    with report.step(f"check {row.name}"):
+        report.parity += row.check(folder)
+    report.notes += row.notes(folder)
+    return entries
 
 
 def _is_later(row: ExportFormat, settings: ExportSettings) -> bool:

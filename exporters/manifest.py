@@ -23,6 +23,8 @@ from .report import ExportReport
 if TYPE_CHECKING:  # torch is not needed to read a licence
     from imavatar_deploy.model import ImplicitAvatar
 
+    from .stored_avatar import StoredAvatar
+
 LICENCE = "LICENCE.txt"
 
 FLAME = (
@@ -142,7 +144,7 @@ TOOLS = (
 
 
 def graph_metadata(
-    avatar: ImplicitAvatar, digest: str, synthetic_mark: bool = True
+    avatar: ImplicitAvatar | StoredAvatar, digest: str, synthetic_mark: bool = True
 ) -> dict[str, str]:
     """Metadata that every graph carries, with the mark of `imavatar_deploy.marking` or without."""
     return {

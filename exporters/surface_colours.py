@@ -16,15 +16,17 @@ from imavatar_deploy.student import Student, colours_plainly
 
 from .atlas import Atlas, bake_texture, surface_at
 from .bake import Bake
+from .formats.format import Source
 from .formats.gltf.materials import Texture
 from .formats.onnx_modules import BakedTexture
 from .skeleton import NEUTRAL_CONDITION, NEUTRAL_EXPRESSION, REST_POSE
+from .stored_avatar import StoredAvatar
 from .student.colours import student_colours_at
 
 
 def vertex_colours(
-    source: ImplicitAvatar,
-    bake: Bake,
+    source: Source,
+    bake: Bake | StoredAvatar,
     expression: Float32[Array, " E"] = NEUTRAL_EXPRESSION,
     pose: Float32[Array, "15"] = REST_POSE,
     *,
@@ -36,7 +38,7 @@ def vertex_colours(
     They are those of a refined student where there is one, else of the full texture network.
 
     Args:
-        source: the implicit avatar.
+        source: the implicit avatar, or an avatar folder.
         bake: its baked avatar.
         expression: the neutral one by default.
         pose: at rest by default.
@@ -49,17 +51,23 @@ def vertex_colours(
     condition = condition_of(expression, pose)[0]
     if student is not None:
         return colours_plainly(student, student.features[rows], normals, condition[None])
+    corners = rows[:, None]
+    ones = np.ones_like(corners, np.float32)
+    if isinstance(bake, StoredAvatar):
+        return bake.colours(corners, ones, normals, condition)
     colours = point_colours(
-        source,
+        _networks(source),
         np.ascontiguousarray(bake.avatar.canonical.T[rows]),
         normals,
         feature=bake.feature[torch.from_numpy(rows)],
         condition=condition,
     )
-    corners = rows[:, None]
-    return with_filled(
-        source, bake, colours, corners, np.ones_like(corners, np.float32), normals, condition
-    )
+    return with_filled(_networks(source), bake, colours, corners, ones, normals, condition)
+
+
+def _networks(source: Source) -> ImplicitAvatar:
+    assert isinstance(source, ImplicitAvatar)  # an avatar folder is its own bake
+    return source
 
 
 def with_filled(
@@ -133,8 +141,8 @@ def point_colours(
 
 
 def neutral_colours_at(
-    source: ImplicitAvatar,
-    bake: Bake,
+    source: Source,
+    bake: Bake | StoredAvatar,
     corners: Integer[Array, "N 3"],
     weights: Float32[Array, "N 3"],
     progress: Progress = silent,
@@ -148,13 +156,15 @@ def neutral_colours_at(
     points, normals = surface_at(bake.avatar, corners, weights)
     if student is not None:
         return student_colours_at(student, corners, weights, normals)
-    colours = point_colours(source, points, normals, progress=progress)
-    return with_filled(source, bake, colours, corners, weights, normals)
+    if isinstance(bake, StoredAvatar):
+        return bake.colours(corners, weights, normals, NEUTRAL_CONDITION)
+    colours = point_colours(_networks(source), points, normals, progress=progress)
+    return with_filled(_networks(source), bake, colours, corners, weights, normals)
 
 
 def posed_texture(
-    source: ImplicitAvatar,
-    bake: Bake,
+    source: Source,
+    bake: Bake | StoredAvatar,
     atlas: Atlas,
     expression: Float32[Array, " E"],
     pose: Float32[Array, "15"],
@@ -174,15 +184,17 @@ def posed_texture(
         points, normals = surface_at(bake.avatar, corners, weights, vertex_normals)
         if student is not None:
             return student_colours_at(student, corners, weights, normals, condition)
-        network = point_colours(source, points, normals, condition=condition)
-        return with_filled(source, bake, network, corners, weights, normals, condition)
+        if isinstance(bake, StoredAvatar):
+            return bake.colours(corners, weights, normals, condition)
+        network = point_colours(_networks(source), points, normals, condition=condition)
+        return with_filled(_networks(source), bake, network, corners, weights, normals, condition)
 
     return atlas.bake(colours)
 
 
 def neutral_texture(
-    source: ImplicitAvatar,
-    bake: Bake,
+    source: Source,
+    bake: Bake | StoredAvatar,
     size: int,
     progress: Progress = silent,
     *,

@@ -102,11 +102,6 @@ def write_avatar(
     }
     # `save_file` would create a file that other users cannot read.
     (folder / ARRAYS).write_bytes(save(arrays))
-    files = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
     manifest = {
         "schema_version": SCHEMA_VERSION,
         "head_model": avatar.edition,
@@ -122,12 +117,26 @@ def write_avatar(
             for name, array in arrays.items()
         },
         **about,
-        "files": {
-            name: {"bytes": path.stat().st_size, "sha256": sha256(path)}
-            for name, path in files.items()
-        },
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_manifest(folder, manifest)
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Write a manifest with the size and hash of every file in `folder`, which it lists anew.
+
+    Call it inside `atomic.atomic_folder`, when all other files are complete.
+    """
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = {
+        path.relative_to(folder).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": sha256(path),
+        }
+        for path in paths
+        if path != folder / MANIFEST
+    }
+    text = json.dumps({**manifest, "files": files}, indent=2) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
 def open_avatar(source: str | Path) -> AvatarFolder:

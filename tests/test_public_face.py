@@ -49,6 +49,7 @@ FACE = {
         "UnseenSettings",
         "UsdSettings",
         "VrmSettings",
+        "add_formats",
         "bake_sequences",
         "export_avatar",
         "register_format",
@@ -201,7 +202,12 @@ FACE = {
 
 FUNCTIONS = {
     "imavatar_deploy": ("load_checkpoint", "open_avatar", "read_track"),
-    "imavatar_deploy.exporters": ("bake_sequences", "export_avatar", "register_format"),
+    "imavatar_deploy.exporters": (
+        "add_formats",
+        "bake_sequences",
+        "export_avatar",
+        "register_format",
+    ),
     "imavatar_deploy.fidelity": ("read_fidelity", "verify_avatar"),
     "imavatar_deploy.head_fit": ("estimate_shape", "fit_sequence"),
     "imavatar_deploy.runtime": ("listen", "run_live"),

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from imavatar_deploy.atomic import ensure_not_input
-from imavatar_deploy.avatar_io import STORAGE
+from imavatar_deploy.avatar_io import MANIFEST, STORAGE
 from imavatar_deploy.cli.command import closing_lines, rows_help, shown_progress
 from imavatar_deploy.cli.options import GroupedCommand, TableOption
 from imavatar_deploy.conventions import EDITIONS
@@ -68,6 +68,7 @@ Examples:
   imavatar-export sample --format onnx --out avatar
   imavatar-export experiments/subject/IMavatar/train/train --format onnx --out avatar
   imavatar-export sample --format glb,vrm --faces 20000 --track talk --out head
+  imavatar-export avatar --format glb,usdz --track talk
   imavatar-export flame_run --format vrm,glb,usdz --map arkit.npz --out head
   imavatar-export latest.pth --format player --faces 20000 --storage float16 --out small
   imavatar-export run --format player --refine data/me --out sharp
@@ -86,7 +87,10 @@ Examples:
     help="Comma-separated. {rows}.",
 )
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Avatar folder to write."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Avatar folder to write. Required with a checkpoint; an avatar folder gets the formats "
+    "itself without it.",
 )
 @click.option(
     "--faces", default="50000", show_default=True, help="Face budget, or `full` to keep every face."
@@ -154,7 +158,7 @@ Examples:
 def export(
     checkpoint: str,
     formats: str,
-    out: Path,
+    out: Path | None,
     faces: str,
     resolution: int,
     components: str,
@@ -166,12 +170,17 @@ def export(
     overwrite: bool,
     **grouped: Any,
 ) -> None:
-    """Turn CHECKPOINT into an avatar folder that runs without torch.
+    """Turn CHECKPOINT into an avatar folder that runs without torch, or add formats to a folder.
 
     CHECKPOINT is a checkpoint folder of this package, an IMavatar run folder or .pth file in the
     published layout, or the word 'sample'. Every graph is compared with the networks, and the
     student with the full network on frames it was not trained on. An avatar that misses a tolerance
     is not written.
+
+    CHECKPOINT may also be an avatar folder. It then gets glb, vrm, usd, usdz, fbx, mesh and, from
+    its student, web within seconds, and trt and triton from the graphs of onnx; nothing is
+    extracted or trained anew. The formats onnx, player and student need the checkpoint. A motion is
+    written by imavatar-bake.
 
     With --refine the student is fitted to the pictures of a dataset and is then sharper than the
     networks; every format takes its colours. It is compared with held-out pictures, a few of which
@@ -184,11 +193,15 @@ def export(
     """
     start = time.perf_counter()
     require("torch", extra=EXTRA)
+    from ..add import add_formats
     from ..export import export_avatar
     from ..fidelity.run import is_playable
     from ..settings import ExportSettings
 
-    ensure_not_input(out, checkpoint, *(grouped[name] for name in INPUTS), *grouped["refine"])
+    from_folder = (Path(checkpoint) / MANIFEST).is_file()
+    out = _output(out, checkpoint if from_folder else None)
+    if not (from_folder and out.resolve() == Path(checkpoint).resolve()):
+        ensure_not_input(out, checkpoint, *(grouped[name] for name in INPUTS), *grouped["refine"])
     settings = ExportSettings(
         formats=tuple(name.strip() for name in formats.split(",")),
         faces=_face_budget(faces),
@@ -203,11 +216,23 @@ def export(
         **{group.name: group.settings(grouped) for group in GROUPS},
     )
     progress, say = shown_progress()
-    report = export_avatar(checkpoint, out, settings, progress=progress, say=say)
+    if from_folder:
+        report = add_formats(checkpoint, out, settings, progress=progress, say=say)
+    else:
+        report = export_avatar(checkpoint, out, settings, progress=progress, say=say)
     _show(report, out)
     commands = [f"imavatar-verify {out}", f"imavatar-run {out} --source talk --sink talk.mp4"]
     next_commands = commands if is_playable(out) else []
     click.echo(closing_lines([out], time.perf_counter() - start, next_commands))
+
+
+def _output(out: Path | None, avatar: str | None) -> Path:
+    """The folder to write: by default the avatar folder that gets formats."""
+    if out is not None:
+        return out
+    if avatar is None:
+        raise UsageError("a checkpoint needs --out, the avatar folder to write")
+    return Path(avatar)
 
 
 def _face_budget(faces: str) -> int | None:

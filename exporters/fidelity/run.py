@@ -88,11 +88,15 @@ class FidelityRun:
         self._limits = limits
         self._step = step
         self._progress = progress
-        self._implicit = ImplicitRenderer(subject.source, subject.settings, subject.bake.bounds)
+        self._implicit = ImplicitRenderer(
+            subject.networks, subject.settings, subject.network_bake.bounds
+        )
         with step("implicit renders"):
             avatar = _as_written(folder, subject).avatar
             reference = self._implicit.reference(avatar, progress)
-            self._reference = reference.leaving_out(part_pixels(avatar, subject.bake, reference))
+            self._reference = reference.leaving_out(
+                part_pixels(avatar, subject.network_bake, reference)
+            )
         self._names = frame_names(subject.source.edition)
         self._images = {IMPLICIT: self._reference.pictures()}
         self._failures: list[Failure] = []

@@ -53,10 +53,10 @@ class TorchSession:
     """
 
     def __init__(self, subject: ExportInput) -> None:
-        code = subject.bake.code
-        self._network = BakedTexture(subject.source.texture, code.decode, code.mean)
-        self._bake: Bake = subject.bake
-        self._device = subject.source.canonical_pose.device
+        code = subject.network_bake.code
+        self._network = BakedTexture(subject.networks.texture, code.decode, code.mean)
+        self._bake: Bake = subject.network_bake
+        self._device = subject.networks.canonical_pose.device
 
     def get_inputs(self) -> tuple[_Value, ...]:
         """Names and shapes of the inputs, as ONNX Runtime returns them."""

@@ -24,13 +24,13 @@ from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES, UNITS_PER_METRE
 from imavatar_deploy.errors import EditionMismatchError, InputError, UsageError
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
 from imavatar_deploy.retarget.expression_map import ExpressionMap, split
 
 from ..settings import ExportSettings
 from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
+from .format import Source
 from .gltf.morph_targets import MIN_OFFSET_MM, MorphTarget
 from .named_poses import NamedPose
 
@@ -81,13 +81,15 @@ def arkit_poses(expression_map: ExpressionMap | None) -> list[NamedPose]:
     ]
 
 
-def shape_targets(avatar: Avatar, poses: Sequence[NamedPose], head: HeadModel) -> list[MorphTarget]:
+def shape_targets(
+    avatar: Avatar, poses: Sequence[NamedPose], head: HeadModel | None
+) -> list[MorphTarget]:
     """One morph target for each pose that moves the avatar's surface.
 
     Args:
         avatar: the baked avatar, with the limits of the file.
         poses: expressions and poses of a whole shape.
-        head: the avatar's head model.
+        head: the avatar's head model, by which weak blinks are amplified; None leaves them.
     """
     rest = pose_plainly(avatar, NEUTRAL_EXPRESSION, REST_POSE).vertices
     targets = [
@@ -101,8 +103,9 @@ def shape_targets(avatar: Avatar, poses: Sequence[NamedPose], head: HeadModel) -
     ]
     offsets = {target.name: target.offset for target in _separated(avatar, targets)}
     blinks = [named for named in poses if named.name in BLINKS]
-    for name in [named.name for named in blinks]:
-        offsets[name] = _gain(avatar, offsets[name], name, blinks, head) * offsets[name]
+    if head is not None:
+        for name in [named.name for named in blinks]:
+            offsets[name] = _gain(avatar, offsets[name], name, blinks, head) * offsets[name]
     final = [MorphTarget(name, offset) for name, offset in offsets.items()]
     return [target for target in final if target.largest_mm >= MIN_OFFSET_MM]
 
@@ -170,7 +173,7 @@ def _leak(offset: Float32[Array, "3 V"], share: Float32[Array, " V"]) -> float:
     return float((energy * (1 - share)).sum() / max(energy.sum(), np.finfo(float).tiny))
 
 
-def check_map(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
+def check_map(avatar: Source, settings: ExportSettings) -> None:
     """Raise an error if the map does not fit the avatar.
 
     Raises:
@@ -198,7 +201,7 @@ def check_map(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
         )
 
 
-def require_arkit(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
+def require_arkit(avatar: Source, settings: ExportSettings) -> None:
     """`check_map`, for a format that is of no use without ARKit's shapes.
 
     Raises:

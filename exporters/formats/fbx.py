@@ -99,5 +99,7 @@ ROWS = (
         beyond="bpy (Blender)",
         ready=_ready,
         notes=lambda folder: ["avatar.fbx was converted by Blender; it was not read back"],
+        output=FILE,
+        folder_files=(),
     ),
 )

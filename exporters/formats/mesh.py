@@ -26,8 +26,9 @@ from ..sequences.obj import write_obj, write_textured_obj
 from ..sequences.ply import write_ply
 from ..sequences.posing import Channels
 from ..settings import ExportSettings
+from ..stored_avatar import StoredAvatar
 from ..surface_colours import posed_texture, vertex_colours
-from .format import ExportFormat, ExportInput
+from .format import ExportFormat, ExportInput, Source
 from .gltf.materials import Texture
 from .mesh_from_field import FieldSurface
 from .named_poses import NamedPose, named_poses
@@ -57,7 +58,7 @@ class FrameMesh(NamedTuple):
 
 def write_meshes(
     folder: Path,
-    model: HeadAvatarModel,
+    model: HeadAvatarModel | StoredAvatar,
     pose: Callable[[NamedPose], FrameMesh],
     settings: ExportSettings,
     progress: Progress,
@@ -124,14 +125,20 @@ def mesh_notes(folder: Path) -> list[str]:
     ]
 
 
-def selected_poses(model: HeadAvatarModel, settings: ExportSettings) -> list[NamedPose]:
+def selected_poses(
+    model: HeadAvatarModel | StoredAvatar, settings: ExportSettings
+) -> list[NamedPose]:
     """The expressions that the settings name."""
-    return named_poses(settings.mesh.expressions, model.edition, model.head.expression_names)
+    if isinstance(model, StoredAvatar):
+        names = model.expression_names
+    else:
+        names = model.head.expression_names
+    return named_poses(settings.mesh.expressions, model.edition, names)
 
 
 def posed_by(
-    model: HeadAvatarModel,
-    baked: Bake | None,
+    model: HeadAvatarModel | StoredAvatar,
+    baked: Bake | StoredAvatar | None,
     settings: ExportSettings,
     student: Student | None = None,
 ) -> Callable[[NamedPose], FrameMesh]:
@@ -144,6 +151,8 @@ def posed_by(
         settings: of the export.
         student: a refined student, whose colours meshes of the baked avatar take.
     """
+    if isinstance(model, StoredAvatar):
+        return _from_bake(model, model, settings, student)
     if baked is not None and isinstance(model, ImplicitAvatar) and not settings.mesh.from_field:
         return _from_bake(model, baked, settings, student)
     surface = FieldSurface(model, settings)
@@ -157,7 +166,7 @@ def posed_by(
 
 
 def _from_bake(
-    source: ImplicitAvatar, baked: Bake, settings: ExportSettings, student: Student | None
+    source: Source, baked: Bake | StoredAvatar, settings: ExportSettings, student: Student | None
 ) -> Callable[[NamedPose], FrameMesh]:
     textured = settings.mesh.colour == "texture"
     atlas = Atlas(baked.avatar, settings.mesh.texture_size) if textured else None
@@ -209,5 +218,7 @@ ROWS = (
         refuse=selected_poses,
         ready=_ready,
         notes=mesh_notes,
+        output=FOLDER,
+        folder_files=(),
     ),
 )

@@ -25,9 +25,9 @@ POSE = "[N, 15] axis-angle of global, neck, jaw, eyeL, eyeR; radians"
 
 
 def _texture(subject: ExportInput) -> Graph:
-    code = subject.bake.code
+    code = subject.network_bake.code
     return Graph(
-        BakedTexture(subject.source.texture, code.decode, code.mean),
+        BakedTexture(subject.networks.texture, code.decode, code.mean),
         (torch.zeros(2, len(code.decode)), torch.zeros(2, 3), torch.zeros(1, CONDITION_SIZE)),
         {
             "code": f"[N, {len(code.decode)}] texture_code of a vertex, "
@@ -42,7 +42,7 @@ def _texture(subject: ExportInput) -> Graph:
 
 def _deformation(subject: ExportInput) -> Graph:
     return Graph(
-        PlainDeformation(subject.source.deformation),
+        PlainDeformation(subject.networks.deformation),
         (torch.zeros(2, 3),),
         {"points": "[N, 3] canonical points, model units"},
         {
@@ -82,7 +82,9 @@ def _writer(*names: str) -> Callable[[Path, ExportInput, Progress], Mapping[str,
 
     def write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
         facts = _write_graphs(folder, subject, names, progress)
-        cases = golden_cases(subject.source, subject.bake, storage=subject.settings.storage)
+        cases = golden_cases(
+            subject.networks, subject.network_bake, storage=subject.settings.storage
+        )
         write_golden(folder, {name: cases[name] for name in sorted({*names, "animate"})})
         return facts
 
@@ -118,6 +120,9 @@ def _write_student_graph(
     add_student(folder, subject, progress)
     return _write_graphs(folder, subject, ("student",), progress)
 
+
+ONNX_FILES = tuple(f"{name}.onnx" for name in ("texture", "deformation", "animate"))
+"""Files of the format `onnx` that engines and the repository of a server are made of."""
 
 ROWS = tuple(
     ExportFormat(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.optional import require
 
+from ..sequences.formats import FORMATS as SEQUENCES
 from ..student.format import ROW as STUDENT_ROW
 from . import fbx, mesh, onnx, tensorrt, triton, usd
 from .format import ExportFormat
@@ -71,6 +72,12 @@ def _with_sources(names: Iterable[str]) -> set[str]:
     """The names with those of all formats they are built from."""
     required: set[str] = set()
     for name in names:
+        if name in SEQUENCES and name not in FORMATS:
+            raise UsageError(
+                f"{name} is a format of motions: imavatar-bake AVATAR --format {name} "
+                "(bake_sequences) writes it from an avatar folder; single faces are written by "
+                "--format mesh"
+            )
         if name not in FORMATS:
             raise unknown_name("export format", name, FORMATS)
         required |= {name} | _with_sources(FORMATS[name].after)

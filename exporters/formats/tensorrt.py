@@ -33,6 +33,7 @@ from imavatar_deploy.trt.verify import check_engines, output_tolerances
 
 from ..settings import ExportSettings
 from .format import ExportFormat, ExportInput
+from .onnx import ONNX_FILES
 from .tensorrt_precision import Choice, choose, limits
 
 GRAPHS = ("texture", "deformation", "animate")
@@ -182,5 +183,7 @@ ROWS = (
         beyond="tensorrt-rtx, or tensorrt and its GPU",
         ready=_ready,
         notes=_notes,
+        output=FOLDER,
+        folder_files=ONNX_FILES,
     ),
 )

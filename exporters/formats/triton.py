@@ -27,6 +27,7 @@ from imavatar_deploy.progress import Progress
 from imavatar_deploy.trt.sidecar import plan_path, read_sidecars
 
 from .format import ExportFormat, ExportInput
+from .onnx import ONNX_FILES
 
 FOLDER = "triton"
 SERVED_FLAVOUR = "tensorrt"
@@ -196,5 +197,7 @@ ROWS = (
             "the graphs of triton/ were run here in ONNX Runtime, on their warm-up data; "
             "no server was"
         ],
+        output=FOLDER,
+        folder_files=ONNX_FILES,
     ),
 )

@@ -239,6 +239,8 @@ ROWS = tuple(
         bakes_colours=True,
         refuse=check_inputs,
         notes=arkit_notes(_shape_names(row.suffix)),
+        output=f"avatar{row.suffix}",
+        folder_files=(),
     )
     for row in SCENES
 )

@@ -61,7 +61,7 @@ def student_graph(subject: ExportInput) -> Graph:
 def add_student(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
     """Write the trained student and its golden data."""
     student = student_of(subject)
-    write_golden(folder, {"student": student_case(subject.source, subject.bake, student)})
+    write_golden(folder, {"student": student_case(subject.networks, subject.network_bake, student)})
     write_student(folder, student)
     return {}
 
@@ -82,7 +82,7 @@ def check_student(folder: Path) -> list[ParityReport]:
 
 
 def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
-    cases = golden_cases(subject.source, subject.bake, storage=subject.settings.storage)
+    cases = golden_cases(subject.networks, subject.network_bake, storage=subject.settings.storage)
     write_golden(folder, {"animate": cases["animate"]})
     return {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from imavatar_deploy.cli import command
 from imavatar_deploy.cli.command import shown_progress
+from imavatar_deploy.exporters import ExportSettings, MeshSettings, add_formats
 from imavatar_deploy.exporters.commands.bake import bake
 from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.report import ExportReport
@@ -20,6 +22,20 @@ from imavatar_deploy.progress import PERIOD, ProgressLines, quiet
 
 def call(*arguments: Any) -> Result:
     return CliRunner().invoke(export, [str(argument) for argument in arguments])
+
+
+def test_lines_go_to_a_logger(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As docs/troubleshooting.md shows it; without `say` and `progress` nothing is written."""
+    logger = logging.getLogger("export")
+    lines = ProgressLines(logger.info)
+    faces = tmp_path / "faces.json"
+    faces.write_text('{"smile": {"expression": {"mouthSmileLeft": 1.0}}}')
+    settings = ExportSettings(formats=("mesh",), mesh=MeshSettings(expressions=str(faces)))
+    with caplog.at_level(logging.INFO, logger="export"):
+        add_formats("sample", tmp_path / "quiet", settings)
+        assert not caplog.messages
+        add_formats("sample", tmp_path / "told", settings, say=lines.say, progress=lines)
+    assert [message.split()[-1] for message in caplog.messages] == ["load", "mesh", "mesh", "write"]
 
 
 class Clock:

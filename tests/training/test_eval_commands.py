@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from torch.nn.utils import parametrize
 
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.fidelity.image_metrics import IDENTICAL_PSNR
 from imavatar_deploy.head_fit.ibug_landmarks import landmark_vertices
 from imavatar_deploy.head_model import HeadModel
-from imavatar_deploy.model import ImplicitAvatar, NetworkSizes
+from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, load_checkpoint
 from imavatar_deploy.model.checkpoint import save_checkpoint
 from imavatar_deploy.model.frame import Frame
 from imavatar_deploy.model.render import Rendering
@@ -27,7 +28,9 @@ from imavatar_deploy.training.evaluation.from_run import nearest_visible
 from imavatar_deploy.training.evaluation.landmarks import (
     BakedLandmarks,
     canonical_landmarks,
-    onto_surface,
+    closest_in_triangles,
+    nearest_on_mesh,
+    nearest_on_surface,
     project,
 )
 from imavatar_deploy.training.synthetic import synthesise
@@ -176,8 +179,35 @@ class TestLandmarks:
         torch.manual_seed(0)
         model = ImplicitAvatar(openhead, NetworkSizes(**TINY))
         frame = Frame(torch.zeros(50), torch.zeros(15))
-        points = onto_surface(model, torch.from_numpy(canonical_landmarks(openhead)), frame)
+        points = nearest_on_surface(model, torch.from_numpy(canonical_landmarks(openhead)), frame)
         assert model.geometry(points).sdf.abs().max() < 1e-3
+
+    def test_of_networks_and_of_their_bake_are_the_same_points(self) -> None:
+        """Only at the corners of the mouth, which the bake opens, may they differ."""
+        model = load_checkpoint("sample").eval()
+        points = canonical_landmarks(model.head)
+        frame = Frame(torch.zeros(50), torch.zeros(15))
+        with parametrize.cached():
+            networks = nearest_on_surface(model, torch.from_numpy(points), frame).numpy()
+        avatar = open_avatar("sample").avatar
+        corners, weights = nearest_on_mesh(avatar, points)
+        baked = np.einsum("nk,nkc->nc", weights, avatar.canonical.T[corners])
+        millimetres = 250 * np.linalg.norm(networks - baked, axis=1)
+        assert np.median(millimetres) < 0.1
+        assert set(np.flatnonzero(millimetres > 1.0)) <= {48, 54, 60, 64}
+
+    def test_nearest_points_of_triangles(self) -> None:
+        rng = np.random.default_rng(2)
+        triangles = rng.normal(size=(40, 3, 3)).astype(np.float32)
+        shares = rng.dirichlet((0.6, 0.6, 0.6), 20_000)
+        for point in rng.normal(size=(5, 3)).astype(np.float32):
+            weights = closest_in_triangles(point, triangles)
+            assert weights.min() >= 0
+            np.testing.assert_allclose(weights.sum(axis=1), 1)
+            nearest = np.linalg.norm(np.einsum("fk,fkc->fc", weights, triangles) - point, axis=1)
+            for triangle, distance in zip(triangles, nearest, strict=True):
+                sampled = np.linalg.norm(shares @ triangle - point, axis=1).min()
+                assert sampled - 0.05 < distance < sampled + 1e-6
 
     def test_of_a_backward_variant_are_the_nearest_pixels(self) -> None:
         canonical = np.zeros((2, 2, 3), dtype=np.float32)

@@ -22,7 +22,7 @@ from imavatar_deploy.model.tracing import TRACERS
 from imavatar_deploy.tracks import check_edition
 
 from .interfaces import GroundTruth, Options, PredictionSource, SourceKind
-from .landmarks import canonical_landmarks, onto_surface, project
+from .landmarks import canonical_landmarks, nearest_on_surface, project
 from .metric import Prediction
 
 MARCH = "march"
@@ -56,6 +56,7 @@ class ImplicitSource(PredictionSource):
         self._truth = truth
         self._tracer = TRACERS[tracer]()
         self._landmarks = _landmarks(model)
+        self._canonical: torch.Tensor | None = None
 
     def predict(self, index: int) -> Prediction:
         """Render image, mask, normals and landmarks of the dataset's frame at `index`."""
@@ -85,9 +86,8 @@ class ImplicitSource(PredictionSource):
         if self._landmarks is None:
             return None
         if isinstance(self._model, ForwardAvatarModel):
-            start = torch.from_numpy(self._landmarks).to(frame.pose)
+            canonical = self._on_surface(self._model, self._landmarks, frame)
             with torch.no_grad():
-                canonical = onto_surface(self._model, start, frame)
                 points = self._model.deform(canonical, frame.expression, frame.pose).cpu().numpy()
         else:
             visible = nearest_visible(rendering, self._landmarks)
@@ -95,6 +95,17 @@ class ImplicitSource(PredictionSource):
                 return None
             points = visible
         return project(points, self._truth.track.cameras[index], self._truth.size)
+
+    def _on_surface(
+        self, model: ForwardAvatarModel, landmarks: Float32[Array, "70 3"], frame: Frame
+    ) -> torch.Tensor:
+        """Nearest points of the canonical surface; computed once where frames have no code."""
+        if self._canonical is not None:
+            return self._canonical
+        points = nearest_on_surface(model, torch.from_numpy(landmarks).to(frame.pose), frame)
+        if model.geometry_code(frame) is None:
+            self._canonical = points
+        return points
 
 
 def nearest_visible(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.arrays import Array, Float32, Float64, Int32
 from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import EXPRESSION_SIZE, UNITS_PER_METRE
@@ -21,6 +21,15 @@ NEWTON_STEPS = 8
 
 MAX_STEP = 0.05
 """Largest step, model units (12 mm), for fields whose gradient is not of unit length."""
+
+SLIDES = 3
+"""Steps along the surface towards the point that is nearest to a landmark."""
+
+SLIDE_NEWTON_STEPS = 3
+"""Newton steps after each of them; it leaves the surface by little."""
+
+CANDIDATES = 64
+"""Vertices around a landmark whose faces are searched for the nearest point."""
 
 
 def canonical_landmarks(head: HeadModel) -> Float32[Array, "70 3"]:
@@ -44,23 +53,52 @@ def project(points: Float32[Array, "N 3"], camera: Camera, size: int) -> Float32
     return np.asarray(homogeneous[:, :2] / homogeneous[:, 2:], dtype=np.float32)
 
 
-def onto_surface(model: ForwardAvatarModel, points: torch.Tensor, frame: Frame) -> torch.Tensor:
-    """Move canonical points `[N, 3]` along the gradient of the signed distance onto the surface."""
+def nearest_on_surface(
+    model: ForwardAvatarModel, points: torch.Tensor, frame: Frame
+) -> torch.Tensor:
+    """The points of the canonical surface that are nearest to `points`, `[N, 3]`.
+
+    A point reaches the surface along the gradient of the signed distance, and slides on it until
+    the way back to where it started is normal to the surface. Of all surface points on its way it
+    keeps the nearest.
+    """
     code = model.geometry_code(frame)
-    for _ in range(NEWTON_STEPS):
-        with torch.enable_grad():
-            x = points.detach().requires_grad_()
-            sdf = model.geometry(x, code).sdf
-            (slope,) = torch.autograd.grad(sdf.sum(), x)
-        step = (
-            sdf.detach()[:, None] * slope / slope.square().sum(dim=1, keepdim=True).clamp_min(1e-12)
-        )
-        points = x.detach() - step * (MAX_STEP / step.norm(dim=1, keepdim=True).clamp_min(MAX_STEP))
+    nearest = x = _onto_surface(model, points, code, NEWTON_STEPS)
+    for _ in range(SLIDES):
+        _, slope = _sdf(model, x, code)
+        normal = slope / slope.norm(dim=1, keepdim=True).clamp_min(1e-12)
+        back = points - x
+        along = back - (back * normal).sum(dim=1, keepdim=True) * normal
+        x = _onto_surface(model, x + along, code, SLIDE_NEWTON_STEPS)
+        closer = (x - points).norm(dim=1) < (nearest - points).norm(dim=1)
+        nearest = torch.where(closer[:, None], x, nearest)
+    return nearest
+
+
+def _onto_surface(
+    model: ForwardAvatarModel, points: torch.Tensor, code: torch.Tensor | None, steps: int
+) -> torch.Tensor:
+    """Move canonical points along the gradient of the signed distance onto the surface."""
+    for _ in range(steps):
+        sdf, slope = _sdf(model, points, code)
+        step = sdf[:, None] * slope / slope.square().sum(dim=1, keepdim=True).clamp_min(1e-12)
+        points = points - step * (MAX_STEP / step.norm(dim=1, keepdim=True).clamp_min(MAX_STEP))
     return points
 
 
+def _sdf(
+    model: ForwardAvatarModel, points: torch.Tensor, code: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Signed distance `[N]` at canonical points, and its gradient `[N, 3]`."""
+    with torch.enable_grad():
+        x = points.detach().requires_grad_()
+        sdf = model.geometry(x, code).sdf
+        (slope,) = torch.autograd.grad(sdf.sum(), x)
+    return sdf.detach(), slope
+
+
 class BakedLandmarks:
-    """Landmarks of a baked avatar: its vertices nearest to the canonical landmarks.
+    """Landmarks of a baked avatar: the points of its surface nearest to the canonical landmarks.
 
     Args:
         avatar: the avatar.
@@ -68,13 +106,17 @@ class BakedLandmarks:
     """
 
     def __init__(self, avatar: Avatar, points: Float32[Array, "70 3"]) -> None:
-        spatial = require("scipy.spatial", extra="train")
-        _, vertices = spatial.cKDTree(avatar.canonical.T).query(points)
+        corners, weights = nearest_on_mesh(avatar, points)
         self._avatar = avatar
-        self._rest = avatar.rest[:, vertices]
-        self._expression = avatar.expression_basis[:, :, vertices]
-        self._pose = avatar.pose_basis[:, :, vertices]
-        self._weights = avatar.skin_weights[:, vertices]
+        self._rest, self._expression, self._pose, self._weights = (
+            np.einsum("...nk,nk->...n", field[..., corners], weights)
+            for field in (
+                avatar.rest,
+                avatar.expression_basis,
+                avatar.pose_basis,
+                avatar.skin_weights,
+            )
+        )
 
     def pose_vertices(
         self, expression: Float32[Array, " E"], pose: Float32[Array, "15"]
@@ -92,3 +134,62 @@ class BakedLandmarks:
         return np.asarray(
             np.einsum("vab,bv->va", blended[..., :3], shaped) + blended[..., 3], dtype=np.float32
         )
+
+
+def nearest_on_mesh(
+    avatar: Avatar, points: Float32[Array, "N 3"]
+) -> tuple[Int32[Array, "N 3"], Float32[Array, "N 3"]]:
+    """The points of the canonical mesh nearest to `points`.
+
+    Returns:
+        The corners of the face of each, and its barycentric coordinates.
+    """
+    spatial = require("scipy.spatial", extra="train")
+    canonical = avatar.canonical.T
+    _, around = spatial.cKDTree(canonical).query(points, k=min(CANDIDATES, len(canonical)))
+    corners, weights = [], []
+    for point, vertices in zip(points, around, strict=True):
+        faces = avatar.faces[np.isin(avatar.faces, vertices).any(axis=1)]
+        coordinates = closest_in_triangles(point, canonical[faces])
+        distance = np.linalg.norm(
+            np.einsum("fk,fkc->fc", coordinates, canonical[faces]) - point, axis=1
+        )
+        corners.append(faces[distance.argmin()])
+        weights.append(coordinates[distance.argmin()])
+    return np.stack(corners), np.stack(weights).astype(np.float32)
+
+
+def closest_in_triangles(
+    point: Float32[Array, "3"], triangles: Float32[Array, "F 3 3"]
+) -> Float64[Array, "F 3"]:
+    """Barycentric coordinates of the point of each triangle that is nearest to `point`.
+
+    It is the foot of the perpendicular where that lies inside, else the nearest point of an edge.
+    """
+    corners = triangles.astype(np.float64)
+    coordinates = np.zeros((len(corners), 3))
+    distance = np.full(len(corners), np.inf)
+    for first in range(3):
+        second = (first + 1) % 3
+        edge = corners[:, second] - corners[:, first]
+        length = np.maximum((edge**2).sum(axis=1), 1e-30)
+        share = np.clip(((point - corners[:, first]) * edge).sum(axis=1) / length, 0.0, 1.0)
+        away = np.linalg.norm(corners[:, first] + share[:, None] * edge - point, axis=1)
+        nearer = away < distance
+        coordinates[nearer] = 0.0
+        coordinates[nearer, first] = 1.0 - share[nearer]
+        coordinates[nearer, second] = share[nearer]
+        distance[nearer] = away[nearer]
+    a, b, c = corners.transpose(1, 0, 2)
+    normal = np.cross(b - a, c - a)
+    area = np.maximum((normal**2).sum(axis=1), 1e-30)
+    inside = np.stack(
+        [
+            (np.cross(q - p, point - p) * normal).sum(axis=1) / area
+            for p, q in ((b, c), (c, a), (a, b))
+        ],
+        axis=1,
+    )
+    over = (inside >= 0).all(axis=1)
+    coordinates[over] = inside[over] / inside[over].sum(axis=1, keepdims=True)
+    return coordinates

@@ -114,9 +114,10 @@ EXPRESSION = Metric(
     "px",
     "lower",
     "mean distance, in pixels at this size, between the dataset's keypoints and the projections of "
-    "the points of the avatar's surface that are nearest to the head model's 70 landmarks in "
-    "canonical space, visible or not; the published metric uses a landmark detector instead, so "
-    "the two are not comparable",
+    "the points of the avatar's canonical surface that are nearest to the head model's 70 "
+    "landmarks, visible or not, the same for networks and for baked avatars (where a baked mouth "
+    "is open, the corners of the mouth can lie on its inside); the published metric uses a "
+    "landmark detector instead, so the two are not comparable",
     _error,
     ("keypoints", "landmarks"),
 )

@@ -12,7 +12,6 @@ from typing import Any
 
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.fidelity.parity import ParityReport
-from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.tracks import check_edition
 
@@ -21,7 +20,7 @@ from ...manifest import licence_report
 from ...settings import ExportSettings
 from ...surface_colours import neutral_texture, vertex_colours
 from ..arkit_shapes import arkit_notes, arkit_poses, check_map, require_arkit, shape_targets
-from ..format import ExportFormat, ExportInput
+from ..format import ExportFormat, ExportInput, Source
 from .colour_morphs import SeenColours, TargetColours, colour_losses, target_colours
 from .expected import write_expected
 from .expected_glb_and_vrm import expected_glb, expected_vrm
@@ -133,7 +132,7 @@ def _manifest_entry(
     }
 
 
-def check_inputs(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
+def check_inputs(avatar: Source, settings: ExportSettings) -> None:
     """Raise an error if the track or the map of the settings does not fit the avatar.
 
     Raises:
@@ -145,7 +144,7 @@ def check_inputs(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
         check_edition(settings.track.edition, avatar.edition)
 
 
-def _check_vrm_inputs(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
+def _check_vrm_inputs(avatar: Source, settings: ExportSettings) -> None:
     require_arkit(avatar, settings)
     if settings.glb.vrm.thumbnail is not None:
         read_picture(settings.glb.vrm.thumbnail)
@@ -177,6 +176,8 @@ ROWS = tuple(
         bakes_colours=True,
         refuse=refuse,
         notes=notes,
+        output=f"avatar.{name}",
+        folder_files=(),
     )
     for name, description, write, refuse, notes in (
         (

@@ -20,9 +20,9 @@ from imavatar_deploy.fidelity.golden import GoldenCase, golden_rows, read_golden
 from imavatar_deploy.fidelity.parity import ParityReport, Tolerance, compare
 from imavatar_deploy.fidelity.stage_metrics import BROWSER
 from imavatar_deploy.marking import TERM, extras
-from imavatar_deploy.model import ImplicitAvatar
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.student import STUDENT_FILE
 from imavatar_deploy.tracks import FlameTrack, check_edition
 from imavatar_deploy.viewer.avatar_file import MILLIMETRE, WIDTHS, decode, encode
 
@@ -30,7 +30,7 @@ from ...fidelity.reference_poses import reference_poses
 from ...manifest import licence_report
 from ...settings import ExportSettings
 from ...student.format import student_of
-from ..format import ExportFormat, ExportInput
+from ..format import ExportFormat, ExportInput, Source
 
 FOLDER = "web"
 """The folder inside an avatar folder."""
@@ -138,7 +138,7 @@ def _track_json(track: FlameTrack) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
-def _refuse(avatar: ImplicitAvatar, settings: ExportSettings) -> None:
+def _refuse(avatar: Source, settings: ExportSettings) -> None:
     if settings.track is not None:
         check_edition(settings.track.edition, avatar.edition)
 
@@ -181,5 +181,7 @@ ROWS = (
         ready=_ready,
         notes=_notes,
         stage=BROWSER,
+        output=FOLDER,
+        folder_files=(STUDENT_FILE,),
     ),
 )
