@@ -3,10 +3,13 @@
 import { ImavatarHead } from "./element";
 import { buildInterface } from "./interface";
 
-export { ImavatarHead } from "./element";
-export { AvatarError, decodeModel, loadModel } from "./model";
+export { ImavatarHead, type HeadEvent } from "./element";
+export { AvatarError, decodeModel, loadModel, type Model, type Student } from "./model";
+export { presetsOf, type Preset } from "./presets";
+export type { ImageMatrix } from "./renderer";
 
-customElements.define("imavatar-head", ImavatarHead);
-
-const head = document.querySelector<ImavatarHead>("imavatar-head[data-controls]");
-if (head) buildInterface(head, document.querySelector<HTMLElement>(head.dataset["controls"]!)!);
+if (globalThis.customElements && !customElements.get("imavatar-head")) {
+  customElements.define("imavatar-head", ImavatarHead);
+  const head = document.querySelector<ImavatarHead>("imavatar-head[data-controls]");
+  if (head) buildInterface(head, document.querySelector<HTMLElement>(head.dataset["controls"]!)!);
+}
