@@ -109,11 +109,16 @@ function buildPresets(
   );
 }
 
-/** Show the time that the program takes for a frame, and the frames a second of a track. */
+/** Show the time that the program takes for a new pose, and the frames a second of a track. */
 function showFrameTime(head: ImavatarHead, text: HTMLElement): void {
   let times: number[] = [];
   let since = 0;
+  let last = "";
   head.addEventListener("frame", (event) => {
+    const { expression, pose } = head.flame;
+    const posed = `${expression} ${pose}`;
+    if (posed === last) return; // only the view or the size has changed
+    last = posed;
     const now = performance.now();
     if (!times.length) since = now;
     times.push((event as CustomEvent<number>).detail);
