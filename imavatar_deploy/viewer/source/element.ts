@@ -6,9 +6,9 @@ import { POSE_SIZE } from "./kinematics";
 import { AvatarError, loadModel, type Model } from "./model";
 import { pictureOf, videoOf } from "./recorder";
 import { Renderer, type ImageMatrix } from "./renderer";
+import { conditionOf } from "./shaders";
 import { duration, parseTrack, sample, type Track } from "./track";
 
-const JAW = 6;
 const KEY_TURN = 0.1;
 const KEY_ZOOM = 1.1;
 const SLOW_FRAME = 28; // milliseconds
@@ -415,24 +415,6 @@ export class ImavatarHead extends Base {
     event.preventDefault();
     action();
   }
-}
-
-/** The first layer's constant of a frame: expression and jaw through their weights. */
-function conditionOf(
-  model: Model,
-  expression: ArrayLike<number>,
-  pose: ArrayLike<number>,
-): Float32Array {
-  const { width, conditionWeight, conditionBias } = model.student;
-  const size = model.expressionNames.length;
-  const constant = new Float64Array(conditionBias);
-  for (let k = 0; k < size + 3; k++) {
-    const value = k < size ? expression[k]! : pose[JAW + k - size]!;
-    if (value === 0) continue;
-    for (let unit = 0; unit < width; unit++)
-      constant[unit]! += value * conditionWeight[k * width + unit]!;
-  }
-  return new Float32Array(constant);
 }
 
 declare global {

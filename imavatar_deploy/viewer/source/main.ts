@@ -7,6 +7,7 @@ export { ImavatarHead, type HeadEvent } from "./element";
 export { AvatarError, decodeModel, loadModel, type Model, type Student } from "./model";
 export { presetsOf, type Preset } from "./presets";
 export type { ImageMatrix } from "./renderer";
+export { duration, parseTrack, sample, type Track } from "./track";
 
 if (globalThis.customElements && !customElements.get("imavatar-head")) {
   customElements.define("imavatar-head", ImavatarHead);
