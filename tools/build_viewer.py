@@ -4,7 +4,7 @@
     python tools/build_viewer.py --npm FOLDER
 
 With `--npm` it writes a package for npm into a new folder instead: the viewer, an entry for
-three.js, declarations of types, and the files of `tools/viewer/npm/`. `npm pack` makes a file of it.
+three.js, declarations of types, and the files of `tools/viewer/npm/`. `npm pack` packs it.
 
 It needs node and npm, which installs the compilers in the versions of `tools/viewer/package.json`.
 The result depends on these versions and the source alone, and is committed:
