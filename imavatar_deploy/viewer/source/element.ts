@@ -5,16 +5,18 @@ import { Deformer } from "./deformer";
 import { POSE_SIZE } from "./kinematics";
 import { Follower, type LiveCounts } from "./live";
 import { AvatarError, loadModel, type Model } from "./model";
+import { pictureOf, videoOf } from "./recorder";
 import { Renderer, type ImageMatrix } from "./renderer";
+import { conditionOf } from "./shaders";
 import { duration, parseTrack, sample, type Track } from "./track";
 
-const JAW = 6;
 const KEY_TURN = 0.1;
 const KEY_ZOOM = 1.1;
 const SLOW_FRAME = 28; // milliseconds
 const FAST_FRAME = 18;
 const FRAMES_TO_JUDGE = 30;
 const MIN_RESOLUTION = 0.5;
+const VIDEO_SECONDS = 5; // without a track
 
 const STYLE = `
 :host { display: block; position: relative; min-height: 8rem; touch-action: none; }
@@ -36,7 +38,10 @@ export type HeadEvent =
   | "connected"
   | "disconnected";
 
-export class ImavatarHead extends HTMLElement {
+/** Without a document, as where a server renders pages, the module can be imported all the same. */
+const Base = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+
+export class ImavatarHead extends Base {
   static readonly observedAttributes = ["src"];
 
   private readonly canvas = document.createElement("canvas");
@@ -50,6 +55,7 @@ export class ImavatarHead extends HTMLElement {
   private track: Track | undefined;
   private seconds = 0;
   private playing = false;
+  private isRecording = false;
   private isPosed = false;
   private request = 0;
   private lastTime = 0;
@@ -202,6 +208,47 @@ export class ImavatarHead extends HTMLElement {
     this.redraw();
   }
 
+  /** A PNG of the view, in the canvas's full resolution, with a transparent background. */
+  async still(): Promise<Blob> {
+    this.loaded();
+    if (!this.renderer.isReady)
+      throw new AvatarError("The picture could not be saved: the browser has paused its graphics.");
+    const { resolution } = this;
+    if (!this.isRecording) this.resolution = 1;
+    this.render();
+    this.resolution = resolution;
+    this.redraw();
+    return pictureOf(this.canvas);
+  }
+
+  /** Record a video of the view, as WebM where the browser can.
+   *
+   * @param seconds: of what is shown; without it the track once from its start, or 5 s of a view
+   *   without a track.
+   * @param signal: ends the recording early; the video until then is returned.
+   */
+  async record(seconds?: number, signal?: AbortSignal): Promise<Blob> {
+    this.loaded();
+    const length = seconds ?? (this.playback.duration || VIDEO_SECONDS);
+    if (!(length > 0 && length < Infinity))
+      throw new RangeError(`a video must have a positive number of seconds, got ${length}`);
+    if (this.isRecording) throw new Error("a video is being recorded; wait for its end");
+    const { playing } = this;
+    this.resize();
+    this.isRecording = true;
+    try {
+      if (seconds === undefined) {
+        this.seek(0);
+        this.play();
+      }
+      this.redraw();
+      return await videoOf(this.canvas, length, signal);
+    } finally {
+      this.isRecording = false;
+      if (!playing) this.pause();
+    }
+  }
+
   /** Draw a frame aside and return its RGBA bytes, without anti-aliasing, the top row first.
    *
    * @param matrix: projection to pixels, rows of [3, 4]; pixel centres are at integer coordinates.
@@ -290,10 +337,16 @@ export class ImavatarHead extends HTMLElement {
 
   private drawFrame(time: number): void {
     this.request = 0;
-    const model = this.model;
-    if (!model || !this.renderer.isReady) return;
+    if (!this.model || !this.renderer.isReady) return;
     this.advance(time);
     const start = performance.now();
+    this.render();
+    this.emit("frame", performance.now() - start);
+    if (this.playing || this.isRecording) this.redraw();
+  }
+
+  private render(): void {
+    const model = this.loaded();
     this.resize();
     if (!this.isPosed) {
       this.deformer.pose(this.expression, this.pose);
@@ -303,8 +356,6 @@ export class ImavatarHead extends HTMLElement {
     const { width, height } = this.canvas;
     const matrix = this.camera.imageMatrix(width, height);
     this.renderer.draw(conditionOf(model, this.expression, this.pose), matrix);
-    this.emit("frame", performance.now() - start);
-    if (this.playing) this.redraw();
   }
 
   /** Advance a playing track, and lower the resolution where frames come late. */
@@ -317,6 +368,7 @@ export class ImavatarHead extends HTMLElement {
     this.expression.set(expression);
     this.pose.set(pose);
     this.isPosed = false;
+    if (this.isRecording) return; // the size of a video is constant
     this.frameTimes.push(elapsed);
     if (this.frameTimes.length < FRAMES_TO_JUDGE) return;
     const median = this.frameTimes.sort((a, b) => a - b)[FRAMES_TO_JUDGE >> 1]!;
@@ -326,6 +378,7 @@ export class ImavatarHead extends HTMLElement {
   }
 
   private resize(): void {
+    if (this.isRecording) return;
     const ratio = Math.min(2, devicePixelRatio) * this.resolution;
     const width = Math.max(1, Math.round(this.canvas.clientWidth * ratio));
     const height = Math.max(1, Math.round(this.canvas.clientHeight * ratio));
@@ -393,20 +446,8 @@ export class ImavatarHead extends HTMLElement {
   }
 }
 
-/** The first layer's constant of a frame: expression and jaw through their weights. */
-function conditionOf(
-  model: Model,
-  expression: ArrayLike<number>,
-  pose: ArrayLike<number>,
-): Float32Array {
-  const { width, conditionWeight, conditionBias } = model.student;
-  const size = model.expressionNames.length;
-  const constant = new Float64Array(conditionBias);
-  for (let k = 0; k < size + 3; k++) {
-    const value = k < size ? expression[k]! : pose[JAW + k - size]!;
-    if (value === 0) continue;
-    for (let unit = 0; unit < width; unit++)
-      constant[unit]! += value * conditionWeight[k * width + unit]!;
+declare global {
+  interface HTMLElementTagNameMap {
+    "imavatar-head": ImavatarHead;
   }
-  return new Float32Array(constant);
 }

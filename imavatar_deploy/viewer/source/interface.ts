@@ -2,6 +2,7 @@
 
 import type { ImavatarHead } from "./element";
 import { AvatarError, type Model } from "./model";
+import { presetsOf, type Preset } from "./presets";
 
 /** A slider of the pose: numbers of the pose that it sets, with their factors. */
 interface PoseSlider {
@@ -53,6 +54,8 @@ const REGIONS: readonly {
 const OTHERS = "Expressions";
 const CODE_RANGE = 2; // of a head model whose expressions have no names, in standard deviations
 const MAX_TRACK_BYTES = 1 << 28;
+const JAW = 6;
+const FRAMES_SHOWN = 15; // the frame time that is shown is their median
 
 /** Build the controls once the avatar of `head` is loaded. */
 export function buildInterface(head: ImavatarHead, panel: HTMLElement): void {
@@ -60,11 +63,73 @@ export function buildInterface(head: ImavatarHead, panel: HTMLElement): void {
     const model = head.avatar;
     if (!model) return;
     const sliders = new Sliders(head, model, panel.querySelector<HTMLElement>("[data-sliders]")!);
+    buildPresets(head, model, panel, sliders);
     new Playback(head, panel, sliders);
+    new Saving(head, panel);
+    showFrameTime(head, element(panel, "frame"));
     panel.hidden = false;
   };
   head.addEventListener("load", start, { once: true });
   if (head.avatar) start();
+}
+
+/** The element of the panel with the attribute `data-NAME`. */
+function element<T extends HTMLElement>(panel: HTMLElement, name: string): T {
+  return panel.querySelector<T>(`[data-${name}]`)!;
+}
+
+/** A button for every preset; they set expressions and jaw, and leave gaze and head. */
+function buildPresets(
+  head: ImavatarHead,
+  model: Model,
+  panel: HTMLElement,
+  sliders: Sliders,
+): void {
+  const presets = presetsOf(model.expressionNames);
+  const show = ({ expression, jaw }: Preset): void => {
+    head.pause();
+    const { pose } = head.flame;
+    pose.set([jaw, 0, 0], JAW);
+    head.setFlame(
+      model.expressionNames.map((name) => expression[name] ?? 0),
+      pose,
+    );
+    sliders.refresh();
+  };
+  const group = element(panel, "presets");
+  group.hidden = !presets.length;
+  group.replaceChildren(
+    ...presets.map((preset) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = preset.title;
+      button.addEventListener("click", () => show(preset));
+      return button;
+    }),
+  );
+}
+
+/** Show the time that the program takes for a new pose, and the frames a second of a track. */
+function showFrameTime(head: ImavatarHead, text: HTMLElement): void {
+  let times: number[] = [];
+  let since = 0;
+  let last = "";
+  head.addEventListener("frame", (event) => {
+    const { expression, pose } = head.flame;
+    const posed = `${expression} ${pose}`;
+    if (posed === last) return; // only the view or the size has changed
+    last = posed;
+    const now = performance.now();
+    if (!times.length) since = now;
+    times.push((event as CustomEvent<number>).detail);
+    const { playing } = head.playback;
+    if (playing && times.length < FRAMES_SHOWN) return;
+    const median = times.sort((a, b) => a - b)[times.length >> 1]!;
+    const rate = (1000 * (times.length - 1)) / (now - since);
+    text.textContent =
+      `${median.toFixed(1)} ms a frame` + (playing ? `, ${rate.toFixed(0)} frames a second` : "");
+    times = [];
+  });
 }
 
 /** The sliders, by region. */
@@ -189,6 +254,7 @@ function readable(name: string): string {
 class Playback {
   private readonly button: HTMLButtonElement;
   private readonly line: HTMLInputElement;
+  private readonly clock: HTMLElement;
   private readonly status: HTMLElement;
 
   constructor(
@@ -196,10 +262,10 @@ class Playback {
     panel: HTMLElement,
     private readonly sliders: Sliders,
   ) {
-    const find = <T extends HTMLElement>(name: string): T =>
-      panel.querySelector<T>(`[data-${name}]`)!;
+    const find = <T extends HTMLElement>(name: string): T => element<T>(panel, name);
     this.button = find("play");
     this.line = find("time");
+    this.clock = find("clock");
     this.status = find("status");
     this.button.addEventListener("click", () => this.toggle());
     find("reset").addEventListener("click", () => {
@@ -209,6 +275,7 @@ class Playback {
     this.line.addEventListener("input", () => {
       head.pause();
       head.seek(Number(this.line.value));
+      this.showTime();
       sliders.refresh();
     });
     const file = find<HTMLInputElement>("file");
@@ -252,10 +319,69 @@ class Playback {
     this.button.disabled = this.line.disabled = !duration;
     this.button.textContent = playing ? "Pause" : "Play";
     this.line.max = String(duration);
+    this.showTime();
+  }
+
+  private showTime(): void {
+    const { seconds, duration } = this.head.playback;
+    const text = duration ? `${seconds.toFixed(1)} / ${duration.toFixed(1)} s` : "";
+    this.clock.textContent = text;
+    this.line.setAttribute("aria-valuetext", `${seconds.toFixed(1)} of ${duration.toFixed(1)} s`);
   }
 
   private follow(): void {
     const { playing, seconds } = this.head.playback;
-    if (playing) this.line.value = String(seconds);
+    if (!playing) return;
+    this.line.value = String(seconds);
+    this.showTime();
+  }
+}
+
+/** Buttons that save a picture and a video. */
+class Saving {
+  private readonly status: HTMLElement;
+  private readonly button: HTMLButtonElement;
+  private recording: AbortController | undefined;
+
+  constructor(
+    private readonly head: ImavatarHead,
+    panel: HTMLElement,
+  ) {
+    this.status = element(panel, "status");
+    this.button = element(panel, "video");
+    element(panel, "picture").addEventListener("click", () =>
+      void this.save("head.png", () => head.still()),
+    );
+    this.button.addEventListener("click", () => {
+      if (this.recording) this.recording.abort();
+      else void this.record();
+    });
+  }
+
+  /** Record the track, or some seconds without one; another click ends it. */
+  private async record(): Promise<void> {
+    const recording = new AbortController();
+    this.recording = recording;
+    this.button.textContent = "Stop";
+    this.status.textContent = "Recording.";
+    await this.save("head.webm", () => this.head.record(undefined, recording.signal));
+    this.recording = undefined;
+    this.button.textContent = "Save video";
+  }
+
+  private async save(name: string, make: () => Promise<Blob>): Promise<void> {
+    try {
+      const blob = await make();
+      const file = blob.type.startsWith("video/mp4") ? name.replace("webm", "mp4") : name;
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(blob);
+      link.download = file;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      this.status.textContent = `Saved as ${file}.`;
+    } catch (error) {
+      this.status.textContent =
+        error instanceof AvatarError ? error.message : `It cannot be saved: ${String(error)}`;
+    }
   }
 }

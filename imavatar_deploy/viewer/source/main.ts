@@ -3,13 +3,17 @@
 import { ImavatarHead } from "./element";
 import { buildInterface } from "./interface";
 
-export { ImavatarHead } from "./element";
+export { ImavatarHead, type HeadEvent } from "./element";
 export { faceOf, JitterBuffer, poseOf } from "./jitter";
 export type { LiveCounts } from "./live";
-export { AvatarError, decodeModel, loadModel } from "./model";
+export { AvatarError, decodeModel, loadModel, type Model, type Student } from "./model";
 export { decodePacket, type Packet } from "./packet";
+export { presetsOf, type Preset } from "./presets";
+export type { ImageMatrix } from "./renderer";
+export { duration, parseTrack, sample, type Track } from "./track";
 
-customElements.define("imavatar-head", ImavatarHead);
-
-const head = document.querySelector<ImavatarHead>("imavatar-head[data-controls]");
-if (head) buildInterface(head, document.querySelector<HTMLElement>(head.dataset["controls"]!)!);
+if (globalThis.customElements && !customElements.get("imavatar-head")) {
+  customElements.define("imavatar-head", ImavatarHead);
+  const head = document.querySelector<ImavatarHead>("imavatar-head[data-controls]");
+  if (head) buildInterface(head, document.querySelector<HTMLElement>(head.dataset["controls"]!)!);
+}

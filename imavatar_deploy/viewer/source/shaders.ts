@@ -1,6 +1,8 @@
 /** The student as shaders, as `imavatar_deploy/student.py`; its weights are constants in them. */
 
-import type { Student } from "./model";
+import type { Model, Student } from "./model";
+
+const JAW = 6;
 
 const number = (value: number): string => {
   const text = String(Math.fround(value));
@@ -12,29 +14,39 @@ const vec4 = (values: ArrayLike<number>, start: number): string =>
 
 const blocks = (width: number): number[] => Array.from({ length: width / 4 }, (_, i) => i);
 
+/** Declarations of the vertex shader's inputs from the location 2 on, and of its outputs. */
+export function vertexDeclarations(width: number): string {
+  const each = (line: (i: number) => string) => blocks(width).map(line).join("\n");
+  return `${each((i) => `layout(location = ${i + 2}) in vec4 feature${i};`)}
+centroid out vec3 surfaceNormal;
+${each((i) => `centroid out vec4 surfaceFeature${i};`)}`;
+}
+
+/** Statements that pass normal and features on. */
+export function vertexStatements(width: number): string {
+  return `  surfaceNormal = normal;
+${blocks(width)
+  .map((i) => `  surfaceFeature${i} = feature${i};`)
+  .join("\n")}`;
+}
+
 export function vertexShader(width: number): string {
   return `#version 300 es
 uniform mat4 projection;
 layout(location = 0) in vec3 position;
 layout(location = 1) in vec3 normal;
-${blocks(width)
-  .map((i) => `layout(location = ${i + 2}) in vec4 feature${i};`)
-  .join("\n")}
-centroid out vec3 surfaceNormal;
-${blocks(width)
-  .map((i) => `centroid out vec4 surfaceFeature${i};`)
-  .join("\n")}
+${vertexDeclarations(width)}
 void main() {
   gl_Position = projection * vec4(position, 1.0);
-  surfaceNormal = normal;
-${blocks(width)
-  .map((i) => `  surfaceFeature${i} = feature${i};`)
-  .join("\n")}
+${vertexStatements(width)}
 }`;
 }
 
-/** The colour of a pixel. The first layer's constant of the frame is the uniform \`condition\`. */
-export function colourShader(student: Student): string {
+/** The function `surfaceColour` of a pixel, with its declarations.
+ *
+ * The first layer's constant of the frame is the uniform `condition`.
+ */
+export function colourFunction(student: Student): string {
   const { width, normalWeight: wn, hiddenWeight, colourWeight } = student;
   const all = blocks(width);
   const first = all.map(
@@ -60,18 +72,25 @@ export function colourShader(student: Student): string {
           )})`,
       ),
     ].join(" + ");
-  return `#version 300 es
-precision highp float;
-uniform vec4 condition[${width / 4}];
+  return `uniform vec4 condition[${width / 4}];
 centroid in vec3 surfaceNormal;
 ${all.map((i) => `centroid in vec4 surfaceFeature${i};`).join("\n")}
-out vec4 colour;
-void main() {
+vec3 surfaceColour() {
   vec3 n = surfaceNormal / max(length(surfaceNormal), 1e-20);
 ${first.join("\n")}
 ${second.join("\n")}
   vec3 logits = vec3(${[0, 1, 2].map(channel).join(", ")});
-  colour = vec4(1.0 / (1.0 + exp(-logits)), 1.0);
+  return 1.0 / (1.0 + exp(-logits));
+}`;
+}
+
+export function colourShader(student: Student): string {
+  return `#version 300 es
+precision highp float;
+${colourFunction(student)}
+out vec4 colour;
+void main() {
+  colour = vec4(surfaceColour(), 1.0);
 }`;
 }
 
@@ -84,3 +103,21 @@ void main() {
   vec3 n = surfaceNormal / max(length(surfaceNormal), 1e-20);
   colour = vec4((127.0 * n + 128.0) / 255.0, 1.0);
 }`;
+
+/** The first layer's constant of a frame: expression and jaw through their weights. */
+export function conditionOf(
+  model: Model,
+  expression: ArrayLike<number>,
+  pose: ArrayLike<number>,
+): Float32Array {
+  const { width, conditionWeight, conditionBias } = model.student;
+  const size = model.expressionNames.length;
+  const constant = new Float64Array(conditionBias);
+  for (let k = 0; k < size + 3; k++) {
+    const value = k < size ? expression[k]! : pose[JAW + k - size]!;
+    if (value === 0) continue;
+    for (let unit = 0; unit < width; unit++)
+      constant[unit]! += value * conditionWeight[k * width + unit]!;
+  }
+  return new Float32Array(constant);
+}
