@@ -296,7 +296,9 @@ def test_a_mirrored_run_is_mirrored_in_the_browser(page: Page, stream: Stream) -
 
 
 def test_an_embedded_head_follows_a_run(page: Page, stream: Stream, tmp_path: Path) -> None:
-    """A page of another site, which the run allows, or does not."""
+    """The example of docs/web.md in a page of another site, which the run allows, or does not."""
+    guide = (Path(__file__).parents[3] / "docs" / "web.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```javascript\n(.*?)```", guide, re.DOTALL)
     folder = tmp_path / "site"
     write_page(folder, BrowserAvatar(stream).data())
     with served(folder) as site:
@@ -317,7 +319,7 @@ def test_an_embedded_head_follows_a_run(page: Page, stream: Stream, tmp_path: Pa
                       window.events = [];
                       for (const name of ["connected", "disconnected"])
                         {ELEMENT}.addEventListener(name, () => window.events.push(name));
-                      {ELEMENT}.follow("ws://127.0.0.1:{port}/live");
+                      {example.replace("8080", port)}
                     }})()"""
                 )
                 wait(page, "window.events.length")
