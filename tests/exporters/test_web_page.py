@@ -260,6 +260,15 @@ def test_reduced_motion_does_not_start_a_track(page: Page) -> None:
         (track(fps=-1), "no valid frame rate"),
         (track(frames=[{"pose": [0] * 15}]), "Frame 1 of the track has no expression of 50"),
         (track(frames=[None]), "Frame 1 of the track has no expression"),
+        (track(frames=["abc"]), "Frame 1 of the track has no expression"),
+        (track()[:-100], "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        (track(frames={"length": 2}), "no list of frames"),
+        (track(frames=[{}] * 200_001), "no list of frames"),
+        (track(fps="25"), "no valid frame rate"),
+        (track(frames=[{"expression": [1e39] + [0] * 49}]), "has no expression of 50 numbers"),
+        (track(frames=[{"expression": ["0"] * 50}]), "has no expression of 50 numbers"),
+        (track(frames=[{"expression": [0] * 50, "pose": [0] * 16}]), "no pose of 15 numbers"),
     ],
 )
 def test_other_files_get_a_sentence(page: Page, text: str, sentence: str) -> None:
@@ -438,6 +447,57 @@ def test_hostile_headers_get_a_sentence(page: Page) -> None:
     assert set(sentences) == {
         "The avatar file is damaged or incomplete. Copy it again, or export the avatar again."
     }
+
+
+def test_cut_and_changed_files_get_a_sentence(page: Page) -> None:
+    """Bytes cut at many places and changed at random are refused, or decoded as an avatar."""
+    outcomes = page.evaluate(
+        f"""(async () => {{
+          const {{AvatarError, decodeModel}} = await import("./viewer.js");
+          const good = new Uint8Array(await (await fetch({json.dumps(BINARY)})).arrayBuffer());
+          const length = new DataView(good.buffer).getUint32(8, true);
+          const outcome = (bytes) => decodeModel(bytes).then(
+            () => "decoded",
+            (error) => error instanceof AvatarError ? error.message : `not foreseen: ${{error}}`);
+          const cuts = [0, 1, 3, 4, 7, 8, 11, 12, 13, 12 + length - 1, 12 + length, 13 + length,
+            12 + length + 18, good.length >> 1, good.length - 9, good.length - 1];
+          const cut = [];
+          for (const at of cuts) cut.push(await outcome(good.slice(0, at)));
+          const changed = [];
+          let seed = 1;
+          const random = (limit) => (seed = (seed * 48271) % 2147483647) % limit;
+          for (let i = 0; i < 60; i++) {{
+            const bytes = good.slice();
+            for (let k = 0; k < 3; k++) bytes[random(12 + length)] = random(256);
+            changed.push(await outcome(bytes));
+          }}
+          return {{cut, changed}};
+        }})()"""
+    )
+    sentences = (
+        "This is not an avatar file of imavatar-export --format web.",
+        "The avatar file is damaged or incomplete. Copy it again, or export the avatar again.",
+    )
+    assert set(outcomes["cut"]) == set(sentences)
+    for text in outcomes["changed"]:
+        assert text in (*sentences, "decoded") or text.startswith("The avatar file has version")
+
+
+@needs_browser
+def test_a_lost_track_gets_a_sentence(site: Path, tmp_path: Path) -> None:
+    write_page(tmp_path / "site", (site / BINARY).read_bytes(), read_track("talk"))
+    (tmp_path / "site" / "track.json").unlink()
+    with opened(tmp_path / "site") as page:
+        page.evaluate(
+            f"""(async () => {{
+              const text = () => {ELEMENT}.shadowRoot.querySelector("[role=alert]").textContent;
+              for (let i = 0; i < 100 && !text(); i++)
+                await new Promise((done) => setTimeout(done, 100));
+            }})()"""
+        )
+        text = page.evaluate(f"{ELEMENT}.shadowRoot.querySelector('[role=alert]').textContent")
+        assert text == "The track could not be loaded: the server answered 404."
+        assert page.evaluate(f"Boolean({ELEMENT}.avatar)"), "the avatar is shown without it"
 
 
 @needs_browser

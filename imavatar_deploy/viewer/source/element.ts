@@ -8,7 +8,7 @@ import { AvatarError, loadModel, type Model } from "./model";
 import { pictureOf, videoOf } from "./recorder";
 import { Renderer, type ImageMatrix } from "./renderer";
 import { conditionOf } from "./shaders";
-import { duration, parseTrack, sample, type Track } from "./track";
+import { areFinite, duration, parseTrack, sample, type Track } from "./track";
 
 const KEY_TURN = 0.1;
 const KEY_ZOOM = 1.1;
@@ -100,7 +100,7 @@ export class ImavatarHead extends Base {
   setExpression(name: string, value: number): void {
     const index = this.loaded().expressionNames.indexOf(name);
     if (index < 0) throw new RangeError(`the avatar has no expression ${name}`);
-    if (!Number.isFinite(value))
+    if (!areFinite([value]))
       throw new RangeError(`an expression must be a finite number, got ${value}`);
     this.expression[index] = value;
     this.changed();
@@ -113,7 +113,7 @@ export class ImavatarHead extends Base {
       ["expression", expression, size],
       ["pose", pose, POSE_SIZE],
     ] as const) {
-      if (values.length !== count || !Array.from(values).every(Number.isFinite)) {
+      if (values.length !== count || !areFinite(values)) {
         throw new RangeError(`the ${what} must be ${count} finite numbers, got ${values.length}`);
       }
     }
@@ -306,7 +306,13 @@ export class ImavatarHead extends Base {
   private async loadTrack(signal: AbortSignal): Promise<void> {
     const address = this.getAttribute("track");
     if (address === null) return;
-    const response = await fetch(address, { signal });
+    let response: Response;
+    try {
+      response = await fetch(address, { signal });
+    } catch (error) {
+      if (signal.aborted) throw error;
+      throw new AvatarError("The track could not be loaded. Check the connection.");
+    }
     if (!response.ok)
       throw new AvatarError(
         `The track could not be loaded: the server answered ${response.status}.`,

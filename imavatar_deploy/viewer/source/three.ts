@@ -14,6 +14,7 @@ import { Deformer } from "./deformer";
 import { POSE_SIZE } from "./kinematics";
 import { loadModel, type Model, type Student } from "./model";
 import { colourFunction, conditionOf, vertexDeclarations, vertexStatements } from "./shaders";
+import { areFinite } from "./track";
 
 export { AvatarError, decodeModel, loadModel, type Model, type Student } from "./model";
 export { presetsOf, type Preset } from "./presets";
@@ -85,7 +86,7 @@ export class AvatarMesh extends Mesh<BufferGeometry, AvatarMaterial> {
   setExpression(name: string, value: number): void {
     const index = this.model.expressionNames.indexOf(name);
     if (index < 0) throw new RangeError(`the avatar has no expression ${name}`);
-    if (!Number.isFinite(value))
+    if (!areFinite([value]))
       throw new RangeError(`an expression must be a finite number, got ${value}`);
     this.expression[index] = value;
     this.update();
@@ -97,7 +98,7 @@ export class AvatarMesh extends Mesh<BufferGeometry, AvatarMaterial> {
       ["expression", expression, this.expression.length],
       ["pose", pose, POSE_SIZE],
     ] as const) {
-      if (values.length !== count || !Array.from(values).every(Number.isFinite))
+      if (values.length !== count || !areFinite(values))
         throw new RangeError(`the ${what} must be ${count} finite numbers, got ${values.length}`);
     }
     this.expression.set(expression);

@@ -43,7 +43,7 @@ export function parseTrack(text: string, model: Model): Track {
   const rows = (key: string, size: number) =>
     frames.map((frame: Record<string, unknown> | null, index: number) => {
       const values = frame?.[key];
-      if (!Array.isArray(values) || values.length !== size || !values.every(Number.isFinite)) {
+      if (!Array.isArray(values) || values.length !== size || !areFinite(values)) {
         throw new AvatarError(`Frame ${index + 1} of the track has no ${key} of ${size} numbers.`);
       }
       return Float32Array.from(values as number[]);
@@ -53,6 +53,13 @@ export function parseTrack(text: string, model: Model): Track {
     expression: rows("expression", model.expressionNames.length),
     pose: rows("pose", POSE_SIZE),
   };
+}
+
+/** Whether all values are numbers that are finite in 32 bits, in which they are computed. */
+export function areFinite(values: ArrayLike<unknown>): boolean {
+  return Array.from(values).every(
+    (value) => typeof value === "number" && Number.isFinite(Math.fround(value)),
+  );
 }
 
 /** Seconds from the first frame to the end of the last. */
