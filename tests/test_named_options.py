@@ -26,11 +26,15 @@ COMMANDS = (
 )
 OF_OTHER_PROGRAMS = {
     "--bind",
+    "--bundle",
     "--directory",
     "--force-reinstall",
+    "--jsx",
     "--model-repository",
     "--no-python",
+    "--npm",
     "--nproc-per-node",
+    "--outfile",
 }
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 TEXTS = sorted(

@@ -210,8 +210,8 @@ def require_arkit(avatar: Source, settings: ExportSettings) -> None:
     check_map(avatar, settings)
     if settings.arkit_map is None and not has_arkit_names(avatar.expression_names):
         raise UsageError(
-            "programs drive a VRM by ARKit's shapes and VRM's presets, which the head model "
-            f"{avatar.edition} does not have: make a map with "
+            "programs drive a VRM, and a GLB of the profile talkinghead, by ARKit's shapes, which "
+            f"the head model {avatar.edition} does not have: make a map with "
             f"`{MAP_COMMAND.format(edition=avatar.edition)}` and give it with --map arkit.npz"
         )
 

@@ -36,6 +36,7 @@ FLAGS = (
     "--no-sandbox",
     "--no-first-run",
     "--disable-background-networking",
+    "--autoplay-policy=no-user-gesture-required",
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
@@ -46,8 +47,12 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>consumer</title>
   "three": "/modules/three/build/three.module.js",
   "three/addons/": "/modules/three/examples/jsm/",
   "@pixiv/three-vrm": "/modules/@pixiv/three-vrm/lib/three-vrm.module.js",
-  "onnxruntime-web": "/modules/onnxruntime-web/dist/ort.wasm.min.mjs"
-}}</script>
+  "onnxruntime-web": "/modules/onnxruntime-web/dist/ort.wasm.min.mjs",
+  "@met4citizen/talkinghead": "/modules/@met4citizen/talkinghead/modules/talkinghead.mjs"
+}, "scopes": {"/modules/@met4citizen/talkinghead/": {
+  "three": "/modules/@met4citizen/talkinghead/node_modules/three/build/three.module.js",
+  "three/addons/": "/modules/@met4citizen/talkinghead/node_modules/three/examples/jsm/"
+}}}</script>
 <script type="module">
 const send = (result) => fetch("/result", {method: "POST", body: JSON.stringify(result)});
 try {

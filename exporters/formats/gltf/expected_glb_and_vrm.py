@@ -23,6 +23,7 @@ from .expected import ExpectedFrame, ExpectedGlb, clip_frames, live_poses
 from .glb import GlbFacts
 from .materials import Texture, colour_change, file_mesh
 from .morph_targets import open_jaw, with_four_influences
+from .talkinghead import MIXES, arkit_targets
 from .vrm_rig import HEAD_HEIGHT
 
 Material = Float32[Array, "V 3"] | Texture
@@ -94,6 +95,38 @@ def expected_vrm(
         frames.append(_jaw_opened_by_expression(subject, material))
     turned = subject.settings.glb.vrm.version == "0"
     return replace(head, poses=[_stand(frame, turned) for frame in frames])
+
+
+def expected_talkinghead(
+    subject: ExportInput,
+    material: Material,
+    colours_at: Mapping[str, Float32[Array, "V 3"]],
+    facts: GlbFacts,
+) -> ExpectedGlb:
+    """Expectation of the profile `talkinghead`: poses of the bones, and every mixture of shapes.
+
+    The eyeLook shapes turn the eyeballs, which the avatar's expressions do not.
+    """
+    avatar = subject.bake.avatar
+    names = tuple(name for name in facts.targets if not name.startswith("eyeLook"))
+    head = expected_glb(subject, material, colours_at, replace(facts, targets=names))
+    source, _ = file_mesh(avatar, material)
+    limited = with_four_influences(avatar)
+    rest = pose_plainly(limited, NEUTRAL_EXPRESSION, REST_POSE).vertices
+    poses = arkit_poses(subject.settings.arkit_map)
+    shapes = {
+        target.name: target.offset
+        for target in arkit_targets(avatar, shape_targets(limited, poses, subject.source.head))
+    }
+    mixtures = []
+    for name, mix in MIXES.items():
+        moved = rest + sum(np.float32(weight) * shapes[shape].T for shape, weight in mix.items())
+        vertices = moved[source] / np.float32(UNITS_PER_METRE)
+        mixtures.append(ExpectedFrame({name: 1.0}, REST_POSE, vertices.astype(np.float32)))
+    frames = [*head.poses, *mixtures]
+    if subject.settings.arkit_map is None:
+        frames.append(_jaw_opened_by_expression(subject, material))
+    return replace(head, poses=[_stand(frame, False) for frame in frames])
 
 
 def _shape_frames(

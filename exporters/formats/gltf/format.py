@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.errors import UsageError
 from imavatar_deploy.fidelity.parity import ParityReport
 from imavatar_deploy.progress import Progress
 from imavatar_deploy.tracks import check_edition
@@ -23,17 +24,20 @@ from ..arkit_shapes import arkit_notes, arkit_poses, check_map, require_arkit, s
 from ..format import ExportFormat, ExportInput, Source
 from .colour_morphs import SeenColours, TargetColours, colour_losses, target_colours
 from .expected import write_expected
-from .expected_glb_and_vrm import expected_glb, expected_vrm
+from .expected_glb_and_vrm import expected_glb, expected_talkinghead, expected_vrm
 from .glb import GlbFacts, write_glb
 from .losses import GLB_LIMITS, VRM_LIMITS, LimitedPosing, losses_mm
 from .materials import Texture
 from .morph_targets import JAW_CORRECTIVE, JAW_OPENING, MorphTarget, with_four_influences
 from .reader import GlbPlayback
+from .talkinghead import write_talkinghead
 from .verify import check_file
 from .vrm import read_picture, write_vrm
 
 
 def _write_glb(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
+    if subject.settings.glb.profile == "talkinghead":
+        return _write_talkinghead(folder, subject, progress)
     colours = _seen_colours(subject)
     material = _material(colours, progress)
     colours_at = target_colours(colours, JAW_CORRECTIVE, progress)
@@ -56,6 +60,29 @@ def _write_glb(folder: Path, subject: ExportInput, progress: Progress) -> Mappin
     )
     losses = _colour_losses(colours, colours_at, facts, JAW_CORRECTIVE, progress)
     return {"glb": _manifest_entry(subject, facts, GLB_LIMITS) | losses}
+
+
+def _write_talkinghead(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
+    colours = _seen_colours(subject)
+    material = _material(colours, progress)
+    colours_at = target_colours(colours, JAW_OPENING, progress)
+    facts = write_talkinghead(
+        folder / "avatar.glb",
+        subject.bake.avatar,
+        material,
+        licence=_licence(subject),
+        shapes=_shapes(subject),
+        colours_at=colours_at,
+        settings=subject.settings.glb,
+        synthetic_mark=subject.settings.synthetic_mark,
+    )
+    write_expected(
+        folder / "golden" / "glb.safetensors",
+        expected_talkinghead(subject, material, colours_at, facts),
+    )
+    losses = _colour_losses(colours, colours_at, facts, JAW_OPENING, progress)
+    profile = {"profile": "talkinghead"}
+    return {"glb": _manifest_entry(subject, facts, VRM_LIMITS) | losses | profile}
 
 
 def _write_vrm(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
@@ -151,6 +178,17 @@ def _check_vrm_inputs(avatar: Source, settings: ExportSettings) -> None:
     check_inputs(avatar, settings)
 
 
+def _check_glb_inputs(avatar: Source, settings: ExportSettings) -> None:
+    if settings.glb.profile != "plain":
+        require_arkit(avatar, settings)
+        if settings.track is not None and "glb" in settings.formats:
+            raise UsageError(
+                f"a GLB of the profile {settings.glb.profile} holds no motion; leave the track "
+                "(--track) out"
+            )
+    check_inputs(avatar, settings)
+
+
 def _target_names(folder: Path) -> list[str]:
     """Names of the morph targets of the GLB in an avatar folder."""
     return GlbPlayback(folder / "avatar.glb").names
@@ -184,7 +222,7 @@ ROWS = tuple(
             "glb",
             "one file for engines and browsers: skin, named morph targets, colours, a clip",
             _write_glb,
-            check_inputs,
+            _check_glb_inputs,
             arkit_notes(_target_names),
         ),
         (

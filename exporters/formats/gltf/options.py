@@ -16,6 +16,7 @@ from .settings import (
     COMMERCIAL,
     MATERIALS,
     MODIFICATION,
+    PROFILES,
     TEXTURE_SIZES,
     USERS,
     VRM_VERSIONS,
@@ -42,6 +43,7 @@ def _settings(
     vrm_commercial: str,
     vrm_redistribution: bool,
     vrm_modification: str,
+    profile: str,
 ) -> GlbSettings:
     vrm = VrmSettings(
         vrm_version,
@@ -62,6 +64,7 @@ def _settings(
         glb_material,
         glb_compress,
         vrm,
+        profile,
     )
 
 
@@ -160,6 +163,12 @@ GROUP = OptionGroup(
             formats=("vrm",),
             default=VrmSettings.modification,
             help=f"Permitted changes of a vrm. {rows_help(MODIFICATION)}.",
+        ),
+        FormatOption(
+            "--profile",
+            formats=("glb",),
+            default="plain",
+            help=f"Skeleton and morph targets of a glb. {rows_help(PROFILES)}.",
         ),
     ),
     _settings,

@@ -22,6 +22,13 @@ MATERIALS = {
 }
 """How the surface reacts to light."""
 
+PROFILES = {
+    "plain": "is for engines, with the head's own bones and a clip",
+    "talkinghead": "is for TalkingHead and programs of Ready Player Me's avatars: Mixamo's bones, "
+    "ARKit's 52 shapes and Oculus' 15 visemes",
+}
+"""Skeleton and morph targets of a GLB."""
+
 TEXTURE_SIZES = (256, 512, 1024, 2048, 4096)
 
 
@@ -126,6 +133,8 @@ class GlbSettings:
     """A row of `compression.COMPRESSIONS`, for GLB alone."""
     vrm: VrmSettings = field(default_factory=VrmSettings)
     """Options of VRM."""
+    profile: str = "plain"
+    """A row of `PROFILES`, for GLB alone."""
 
     @property
     def lit(self) -> bool:
@@ -144,6 +153,13 @@ class GlbSettings:
             raise unknown_name("compression of a GLB", self.compression, COMPRESSIONS)
         if self.material not in MATERIALS:
             raise unknown_name("material of a GLB", self.material, MATERIALS)
+        if self.profile not in PROFILES:
+            raise unknown_name("profile of a GLB", self.profile, PROFILES)
+        if self.profile != "plain" and self.max_targets is not None:
+            raise UsageError(
+                f"the profile {self.profile} needs all of its morph targets; leave max_targets "
+                "(--max-targets) out"
+            )
         if self.texture_size not in TEXTURE_SIZES:
             choices = ", ".join(map(str, TEXTURE_SIZES))
             raise UsageError(

@@ -74,7 +74,7 @@ def _vertices(file: GlbPlayback, stored: StoredExpectation) -> Float[Array, "T U
     posed = [
         file.pose_vertices(
             dict(zip(stored.targets, weights.tolist(), strict=True)),
-            dict(zip(BONES, bone_rotations(pose), strict=True)),
+            dict(zip(file.bones[-len(BONES) :], bone_rotations(pose), strict=True)),
         )
         for weights, pose in zip(stored.arrays["weights"], stored.arrays["pose"], strict=True)
     ]
