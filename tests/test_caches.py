@@ -84,6 +84,8 @@ ARRAYS: dict[str, Callable[[HeadSurface, FaceDataset], Any]] = {
 """Cached functions that return arrays -> how to call them."""
 OTHERS = {
     "exporters/formats/gltf/document.py:metres_a_unit": "a number",
+    "exporters/stored_avatar.py:_network": "a network",
+    "exporters/stored_avatar.py:student": "a student, frozen",
     "imavatar_deploy/trt/build.py:log_of": "TensorRT's one log",
     "runtime/warp_backend/library.py:_loaded": "a module",
     "runtime/warp_backend/library.py:_started": "a module",

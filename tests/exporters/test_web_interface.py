@@ -17,12 +17,12 @@ from imavatar_deploy.arrays import Array, UInt8
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
 from imavatar_deploy.camera import front_camera
 from imavatar_deploy.exporters.formats.web import chromium as driver
-from imavatar_deploy.exporters.formats.web.binary import encode
 from imavatar_deploy.exporters.formats.web.chromium import Page
 from imavatar_deploy.exporters.formats.web.format import write_page
 from imavatar_deploy.exporters.formats.web.frames import opened
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.student import read_student
+from imavatar_deploy.viewer.avatar_file import encode
 
 from ..students import random_student
 from ..tiny_avatar import tiny_avatar

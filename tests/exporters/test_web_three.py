@@ -18,13 +18,13 @@ from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera, front_camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.exporters.formats.web import chromium as driver
-from imavatar_deploy.exporters.formats.web.binary import encode
 from imavatar_deploy.exporters.formats.web.chromium import Page
 from imavatar_deploy.exporters.formats.web.format import write_page
 from imavatar_deploy.exporters.formats.web.frames import opened
 from imavatar_deploy.fidelity.image_metrics import psnr
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.student import read_student
+from imavatar_deploy.viewer.avatar_file import encode
 
 from ..processes import run_process
 

@@ -28,7 +28,6 @@ from imavatar_deploy.training.evaluation.from_run import nearest_visible
 from imavatar_deploy.training.evaluation.landmarks import (
     BakedLandmarks,
     canonical_landmarks,
-    closest_in_triangles,
     nearest_on_mesh,
     nearest_on_surface,
     project,
@@ -195,19 +194,6 @@ class TestLandmarks:
         millimetres = 250 * np.linalg.norm(networks - baked, axis=1)
         assert np.median(millimetres) < 0.1
         assert set(np.flatnonzero(millimetres > 1.0)) <= {48, 54, 60, 64}
-
-    def test_nearest_points_of_triangles(self) -> None:
-        rng = np.random.default_rng(2)
-        triangles = rng.normal(size=(40, 3, 3)).astype(np.float32)
-        shares = rng.dirichlet((0.6, 0.6, 0.6), 20_000)
-        for point in rng.normal(size=(5, 3)).astype(np.float32):
-            weights = closest_in_triangles(point, triangles)
-            assert weights.min() >= 0
-            np.testing.assert_allclose(weights.sum(axis=1), 1)
-            nearest = np.linalg.norm(np.einsum("fk,fkc->fc", weights, triangles) - point, axis=1)
-            for triangle, distance in zip(triangles, nearest, strict=True):
-                sampled = np.linalg.norm(shares @ triangle - point, axis=1).min()
-                assert sampled - 0.05 < distance < sampled + 1e-6
 
     def test_of_a_backward_variant_are_the_nearest_pixels(self) -> None:
         canonical = np.zeros((2, 2, 3), dtype=np.float32)

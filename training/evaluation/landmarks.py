@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from imavatar_deploy.arrays import Array, Float32, Float64, Int32
+from imavatar_deploy.arrays import Array, Float32, Int32
 from imavatar_deploy.avatar import Avatar, canonical_pose
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import EXPRESSION_SIZE, UNITS_PER_METRE
@@ -27,9 +27,6 @@ SLIDES = 3
 
 SLIDE_NEWTON_STEPS = 3
 """Newton steps after each of them; it leaves the surface by little."""
-
-CANDIDATES = 64
-"""Vertices around a landmark whose faces are searched for the nearest point."""
 
 
 def canonical_landmarks(head: HeadModel) -> Float32[Array, "70 3"]:
@@ -144,52 +141,11 @@ def nearest_on_mesh(
     Returns:
         The corners of the face of each, and its barycentric coordinates.
     """
-    spatial = require("scipy.spatial", extra="train")
-    canonical = avatar.canonical.T
-    _, around = spatial.cKDTree(canonical).query(points, k=min(CANDIDATES, len(canonical)))
-    corners, weights = [], []
-    for point, vertices in zip(points, around, strict=True):
-        faces = avatar.faces[np.isin(avatar.faces, vertices).any(axis=1)]
-        coordinates = closest_in_triangles(point, canonical[faces])
-        distance = np.linalg.norm(
-            np.einsum("fk,fkc->fc", coordinates, canonical[faces]) - point, axis=1
-        )
-        corners.append(faces[distance.argmin()])
-        weights.append(coordinates[distance.argmin()])
-    return np.stack(corners), np.stack(weights).astype(np.float32)
-
-
-def closest_in_triangles(
-    point: Float32[Array, "3"], triangles: Float32[Array, "F 3 3"]
-) -> Float64[Array, "F 3"]:
-    """Barycentric coordinates of the point of each triangle that is nearest to `point`.
-
-    It is the foot of the perpendicular where that lies inside, else the nearest point of an edge.
-    """
-    corners = triangles.astype(np.float64)
-    coordinates = np.zeros((len(corners), 3))
-    distance = np.full(len(corners), np.inf)
-    for first in range(3):
-        second = (first + 1) % 3
-        edge = corners[:, second] - corners[:, first]
-        length = np.maximum((edge**2).sum(axis=1), 1e-30)
-        share = np.clip(((point - corners[:, first]) * edge).sum(axis=1) / length, 0.0, 1.0)
-        away = np.linalg.norm(corners[:, first] + share[:, None] * edge - point, axis=1)
-        nearer = away < distance
-        coordinates[nearer] = 0.0
-        coordinates[nearer, first] = 1.0 - share[nearer]
-        coordinates[nearer, second] = share[nearer]
-        distance[nearer] = away[nearer]
-    a, b, c = corners.transpose(1, 0, 2)
-    normal = np.cross(b - a, c - a)
-    area = np.maximum((normal**2).sum(axis=1), 1e-30)
-    inside = np.stack(
-        [
-            (np.cross(q - p, point - p) * normal).sum(axis=1) / area
-            for p, q in ((b, c), (c, a), (a, b))
-        ],
-        axis=1,
-    )
-    over = (inside >= 0).all(axis=1)
-    coordinates[over] = inside[over] / inside[over].sum(axis=1, keepdims=True)
-    return coordinates
+    igl = require("igl", extra="train")
+    vertices = np.ascontiguousarray(avatar.canonical.T, dtype=np.float64)
+    faces = np.ascontiguousarray(avatar.faces, dtype=np.int64)
+    _, face, nearest = igl.point_mesh_squared_distance(points.astype(np.float64), vertices, faces)
+    corners = faces[face]
+    a, b, c = (np.ascontiguousarray(vertices[corners[:, k]]) for k in range(3))
+    weights = igl.barycentric_coordinates(nearest, a, b, c)
+    return corners.astype(np.int32), weights.astype(np.float32)
