@@ -137,8 +137,10 @@ def mixed_targets(targets: Sequence[MorphTarget]) -> list[MorphTarget]:
     still = np.zeros_like(targets[0].offset)
     mixed = []
     for name, mix in MIXES.items():
-        parts = [np.float32(weight) * offsets[shape] for shape, weight in mix.items()]
-        mixed.append(MorphTarget(name, np.sum([still, *parts], axis=0, dtype=np.float32)))
+        offset = still.copy()
+        for shape, weight in mix.items():
+            offset += np.float32(weight) * offsets[shape]
+        mixed.append(MorphTarget(name, offset))
     return mixed
 
 
