@@ -147,16 +147,18 @@ def _flips(
     place = place[uses == 2]
     one, other = order[place], order[place + 1]
     if near is not None:
-        free = near[faces].all(axis=1)
+        free = np.asarray(near[faces].all(axis=1))
         inside = free[face[one]] & free[face[other]]
         one, other = one[inside], other[inside]
     a, b, c, d = start[one], end[one], opposite[one], opposite[other]
     excess = _angle(vertices, c, a, b) + _angle(vertices, d, a, b) - np.pi
     new = np.minimum(c, d) * count + np.maximum(c, d)
-    sides = start[other] == b
-    useful = np.flatnonzero((excess > 1e-6) & sides & (c != d) & ~np.isin(new, edges))
+    opposed = start[other] == b
+    useful = np.flatnonzero((excess > 1e-6) & opposed & (c != d) & ~np.isin(new, edges))
     replacement = np.stack([np.stack([a, d, c], 1), np.stack([d, b, c], 1)])
-    before = sum(_normals(vertices, faces[face[half[useful]]]) for half in (one, other))
+    before = np.sum(
+        [_normals(vertices, faces[face[half[useful]]]) for half in (one, other)], axis=0
+    )
     cosine = np.min(
         [_cosine(_normals(vertices, half[useful]), before) for half in replacement], axis=0
     )
