@@ -31,6 +31,7 @@ from imavatar_deploy.progress import Progress
 from imavatar_deploy.student import STUDENT_FILE
 
 from ..formats.format import ExportInput
+from ..formats.report.page import write_gallery
 from .failure_images import Failure, write_failures
 from .implicit_reference import ImplicitRenderer, frame_names
 from .part_pixels import part_pixels
@@ -99,6 +100,7 @@ class FidelityRun:
             )
         self._names = frame_names(subject.source.edition)
         self._images = {IMPLICIT: self._reference.pictures()}
+        self._reports: dict[str, StageReport] = {}
         self._failures: list[Failure] = []
         write_reference(folder, self._reference)
         write_tolerances(folder, limits)
@@ -116,6 +118,22 @@ class FidelityRun:
 
     def compare(self, name: str, subject: ExportInput) -> StageReport:
         """Render and measure one stage; later stages may be compared with its images."""
+        return self._shown(self._compare(name, subject), subject)
+
+    def _shown(self, report: StageReport, subject: ExportInput) -> StageReport:
+        """A report, shown in the page of the format `report`, if that is among the formats."""
+        self._reports[report.name] = report
+        if "report" in subject.settings.formats:
+            write_gallery(
+                self._folder,
+                self._names,
+                self._images,
+                self._reports,
+                synthetic_mark=subject.settings.synthetic_mark,
+            )
+        return report
+
+    def _compare(self, name: str, subject: ExportInput) -> StageReport:
         stage = _stage(name)
         assert stage is not None  # the names are those of the tables
         inputs = StageInput(subject, _as_written(self._folder, subject), self._reference)
@@ -158,7 +176,8 @@ class FidelityRun:
         with self._step("compare held-out images"):
             folder = _as_written(self._folder, subject)
             self._images[REFINED] = draw(folder, self._reference, "student")
-            return compare_held_out(folder, self._held_out, self._limits[REFINED])
+            report = compare_held_out(folder, self._held_out, self._limits[REFINED])
+        return self._shown(report, subject)
 
     def _write_failures(
         self,

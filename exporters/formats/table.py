@@ -12,6 +12,7 @@ from ..student.format import ROW as STUDENT_ROW
 from . import fbx, mesh, onnx, tensorrt, triton, usd
 from .format import ExportFormat
 from .gltf.format import ROWS as GLTF_ROWS
+from .report.format import ROWS as REPORT_ROWS
 from .web.format import ROWS as WEB_ROWS
 
 ROWS = (
@@ -24,6 +25,7 @@ ROWS = (
     *fbx.ROWS,
     *usd.ROWS,
     *mesh.ROWS,
+    *REPORT_ROWS,
 )
 FORMATS: dict[str, ExportFormat] = {row.name: row for row in ROWS}
 """Every format by name, in the order in which formats are written."""
