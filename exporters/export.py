@@ -276,11 +276,11 @@ class _Job:
         """
         stages = self._stages(subject, limits)
         self._compare(stages, ("baked",), subject)
-        self._stop_at_misses(subject)
+        self._stop_at_misses(stages, subject)
         later = [row for row in self.formats if _is_later(row, subject.settings)]
         facts = self._write([row for row in self.formats if row not in later], subject)
         self._compare(stages, ("onnx", "tensorrt"), subject)
-        self._stop_at_misses(subject)
+        self._stop_at_misses(stages, subject)
         student_formats = [row for row in self.formats if row.takes_student]
         refine = subject.settings.refine
         if subject.settings.student is not None and (student_formats or refine):
@@ -289,11 +289,13 @@ class _Job:
                 facts |= self._write_student(student_formats, subject)
         self._compare(stages, ("student",), subject)
         if refine is not None:
-            self._stop_at_misses(subject)
+            self._stop_at_misses(stages, subject)
             subject = self._refine(stages, student_formats, subject, refine)
         facts |= self._write(later, subject)
         self._compare(stages, [row.stage for row in self.formats if row.stage], subject)
-        self._stop_at_misses(subject)
+        self._stop_at_misses(stages, subject)
+        if stages is not None:
+            stages.write_page(subject)
         if (reason := subject.settings.proof.allow_drift) and self.report.problems():
             record_drift(self.report, reason)
         return facts
@@ -302,7 +304,9 @@ class _Job:
         """The comparison of images; None where no format can be rendered by the player."""
         if not any(row.playable for row in self.formats):
             return None
-        run = FidelityRun(self.folder, subject, limits, self.report.step, self.progress)
+        run = FidelityRun(
+            self.folder, subject, limits, self.report.step, self.progress, self.out.name
+        )
         self.report.notes += run.notes()
         return run
 
@@ -312,8 +316,10 @@ class _Job:
         if stages is not None:
             self.report.stages += [stages.compare(name, subject) for name in names]
 
-    def _stop_at_misses(self, subject: ExportInput) -> None:
+    def _stop_at_misses(self, stages: FidelityRun | None, subject: ExportInput) -> None:
         if self.report.problems() and subject.settings.proof.allow_drift is None:
+            if stages is not None:
+                stages.write_page(subject)
             withhold(self.folder, self.out, self.report)
 
     def _write(self, formats: Sequence[ExportFormat], subject: ExportInput) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def _tile(failure: Failure, number: int) -> UInt8[Array, "H W 3"]:
     panels = [
         _panel(reference.rgb, f"reference: {failure.start}"),
         _panel(export.rgb, f"export: {failure.end}"),
-        _panel(_difference(reference, export), f"difference x {AMPLIFICATION:g}", OUTLINES),
+        _panel(difference(reference, export), f"difference x {AMPLIFICATION:g}", OUTLINES),
     ]
     rows = [np.concatenate(panels, axis=1)]
     if failure.normals:
@@ -107,7 +107,7 @@ def _panel(
     return np.pad(framed, ((0, GAP), (GAP, GAP), (0, 0)), constant_values=255)
 
 
-def _difference(reference: FrameImages, export: FrameImages) -> Float32[Array, "H W 3"]:
+def difference(reference: FrameImages, export: FrameImages) -> Float32[Array, "H W 3"]:
     """Amplified difference of the colours, where both images show the avatar."""
     return _within_outlines(AMPLIFICATION * np.abs(export.rgb - reference.rgb), reference, export)
 

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from imavatar_deploy.avatar_io import AvatarFolder, as_stored
-from imavatar_deploy.fidelity.draw import compare_held_out, draw
+from imavatar_deploy.fidelity.draw import draw, draw_held_out, held_out_report
 from imavatar_deploy.fidelity.held_out_frames import HeldOutFrames, write_held_out
 from imavatar_deploy.fidelity.reference_frames import MASK, ReferenceFrames, write_reference
 from imavatar_deploy.fidelity.stage_metrics import (
     REFINED,
     WORST_PREFIX,
+    FrameImages,
     StageReport,
     Values,
     measure_frames,
@@ -31,7 +32,9 @@ from imavatar_deploy.progress import Progress
 from imavatar_deploy.student import STUDENT_FILE
 
 from ..formats.format import ExportInput
-from ..formats.report.page import write_gallery
+from ..formats.report.format import NAME as REPORT
+from ..formats.report.page import Gallery, HeldOutImages, write_gallery
+from ..manifest import licence_report
 from .failure_images import Failure, write_failures
 from .implicit_reference import ImplicitRenderer, frame_names
 from .part_pixels import part_pixels
@@ -75,6 +78,7 @@ class FidelityRun:
         limits: stage -> metric -> limit.
         step: announces and times a step.
         progress: shows how far long work is.
+        name: of the avatar, for the page of the format `report`.
     """
 
     def __init__(
@@ -84,8 +88,10 @@ class FidelityRun:
         limits: Limits,
         step: Step,
         progress: Progress,
+        name: str = "",
     ) -> None:
         self._folder = folder
+        self._name = name
         self._limits = limits
         self._step = step
         self._progress = progress
@@ -101,6 +107,8 @@ class FidelityRun:
         self._names = frame_names(subject.source.edition)
         self._images = {IMPLICIT: self._reference.pictures()}
         self._reports: dict[str, StageReport] = {}
+        self._held_out: HeldOutFrames | None = None
+        self._held_out_images: dict[str, list[FrameImages]] = {}
         self._failures: list[Failure] = []
         write_reference(folder, self._reference)
         write_tolerances(folder, limits)
@@ -118,20 +126,38 @@ class FidelityRun:
 
     def compare(self, name: str, subject: ExportInput) -> StageReport:
         """Render and measure one stage; later stages may be compared with its images."""
-        return self._shown(self._compare(name, subject), subject)
-
-    def _shown(self, report: StageReport, subject: ExportInput) -> StageReport:
-        """A report, shown in the page of the format `report`, if that is among the formats."""
-        self._reports[report.name] = report
-        if "report" in subject.settings.formats:
-            write_gallery(
-                self._folder,
-                self._names,
-                self._images,
-                self._reports,
-                synthetic_mark=subject.settings.synthetic_mark,
-            )
+        report = self._reports[name] = self._compare(name, subject)
         return report
+
+    def write_page(self, subject: ExportInput) -> None:
+        """Write the page of the format `report` with the images of every stage so far."""
+        if REPORT not in subject.settings.formats:
+            return
+        avatar, source = subject.bake.avatar, subject.source
+        licence = licence_report(
+            source.edition, source.provenance, subject.metadata["source_sha256"]
+        )
+        facts = {
+            "Surface": f"{len(avatar.faces):,} faces, {avatar.vertex_count:,} vertices",
+            "Head model": licence["head_model"],
+            "Licence": licence["conditions"],
+            "Use": licence["use"],
+            "Data": licence["data"],
+            "Source": f"checkpoint with the SHA-256 {licence['source_sha256']}",
+            "Made with": subject.metadata["producer"],
+        }
+        held_out = self._held_out
+        gallery = Gallery(
+            self._name,
+            facts,
+            self._names,
+            self._images,
+            self._reports,
+            self._reference.left_out,
+            HeldOutImages(held_out.pictures(), self._held_out_images) if held_out else None,
+        )
+        with self._step("page of the report"):
+            write_gallery(self._folder, gallery, synthetic_mark=subject.settings.synthetic_mark)
 
     def _compare(self, name: str, subject: ExportInput) -> StageReport:
         stage = _stage(name)
@@ -164,7 +190,9 @@ class FidelityRun:
             subject: the avatar with the distilled student, whose files are in the folder.
         """
         with self._step("compare held-out images"):
-            distilled = compare_held_out(_as_written(self._folder, subject), frames, {})
+            drawn = draw_held_out(_as_written(self._folder, subject), frames)
+            distilled = held_out_report(frames, drawn, {})
+        self._held_out_images[STUDENT] = drawn
         limits = {name: distilled.measures[name] for name in BETTER}
         self._held_out = frames
         self._limits = {**self._limits, REFINED: {**limits, **self._limits.get(REFINED, {})}}
@@ -173,11 +201,14 @@ class FidelityRun:
 
     def compare_refined(self, subject: ExportInput) -> StageReport:
         """Compare the refined student in the folder with the images of `hold_out`."""
+        assert self._held_out is not None  # set by `hold_out`
         with self._step("compare held-out images"):
             folder = _as_written(self._folder, subject)
             self._images[REFINED] = draw(folder, self._reference, "student")
-            report = compare_held_out(folder, self._held_out, self._limits[REFINED])
-        return self._shown(report, subject)
+            drawn = self._held_out_images[REFINED] = draw_held_out(folder, self._held_out)
+            report = held_out_report(self._held_out, drawn, self._limits[REFINED])
+        self._reports[REFINED] = report
+        return report
 
     def _write_failures(
         self,

@@ -133,12 +133,18 @@ def compare_held_out(
     These are means over larger pictures, and so are the frames that they are compared with. Single
     samples of a sharp student would differ from means by more than those of a blurred one.
     """
-    drawn = _draw_means(folder, held_out)
+    return held_out_report(held_out, draw_held_out(folder, held_out), limits)
+
+
+def held_out_report(
+    held_out: HeldOutFrames, drawn: list[FrameImages], limits: Mapping[str, float]
+) -> StageReport:
+    """Compare the result of `draw_held_out` with held-out images."""
     metrics = measure(held_out.pictures(), drawn, held_out.mouths)
     return StageReport(REFINED, HELD_OUT, REFINED, metrics, limits)
 
 
-def _draw_means(folder: AvatarFolder, held_out: HeldOutFrames) -> list[FrameImages]:
+def draw_held_out(folder: AvatarFolder, held_out: HeldOutFrames) -> list[FrameImages]:
     """Draw frames with `SAMPLES` samples a pixel and side, and average those on the surface."""
     size = SAMPLES * held_out.size
     matrices = SAMPLES * held_out.image_matrix

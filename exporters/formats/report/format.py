@@ -1,6 +1,7 @@
 """The format `report`: the pictures of the fidelity report as a page, side by side.
 
-`FidelityRun` writes the page after each stage, since the last one draws the finished files.
+`FidelityRun.write_page` writes it after every stage, since the last one draws the finished files.
+This row only names the format and what it needs.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def _notes(folder: Path) -> list[str]:
 ROWS = (
     ExportFormat(
         name=NAME,
-        description="a page with the pictures of the fidelity report: implicit, full network, "
-        "student, refined and browser side by side",
+        description="a page with the pictures of the fidelity report: implicit, baked, student, "
+        "refined and browser side by side",
         modules=(),
         write=lambda folder, subject, progress: {},
         check=lambda folder: [],
@@ -40,5 +41,6 @@ ROWS = (
         after_student=True,
         ready=_ready,
         notes=_notes,
+        output=FOLDER,
     ),
 )

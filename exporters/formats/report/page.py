@@ -3,167 +3,321 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.arrays import Array, Bool, Float32
+from imavatar_deploy.fidelity.held_out_frames import HELD_OUT
 from imavatar_deploy.fidelity.stage_metrics import (
     BROWSER,
     METRICS,
     REFINED,
+    STAGES_WITH_LIMITS,
     WORST_PREFIX,
     FrameImages,
     StageReport,
     row_of,
+    value_with_unit,
 )
-from imavatar_deploy.marking import TERM, marked_png
+from imavatar_deploy.jpeg import encode_jpeg
+from imavatar_deploy.marking import STATEMENT, TERM, marked_jpeg
+
+from ...fidelity.failure_images import AMPLIFICATION, difference
 
 FOLDER = "report"
 """The folder inside an avatar folder."""
 
 PAGE = "index.html"
 
-AMPLIFICATION = 8.0
-"""Factor of the differences: 1/32 of the range becomes a quarter."""
+LARGEST_SIDE = 512
+"""Largest side of a picture, pixels; larger frames are reduced."""
+
+QUALITY = 92
+"""JPEG quality of the pictures."""
 
 IMPLICIT = "implicit"
 
-COLUMNS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "implicit": ("implicit", (IMPLICIT,)),
-    "full": ("full network", ("onnx", "baked")),
-    "student": ("student", ("student",)),
-    "refined": ("refined", (REFINED,)),
-    "browser": ("browser", (BROWSER,)),
+DISTILLED = "student"
+
+COLUMNS: dict[str, str] = {
+    IMPLICIT: "implicit",
+    "baked": "baked (full texture network)",
+    DISTILLED: "student",
+    REFINED: "refined",
+    BROWSER: "browser",
 }
-"""Column -> its title, and the stages of which the first one that ran is shown."""
+"""Stage of a column -> its title."""
+
+NOT_RUN = {
+    DISTILLED: "no student among these formats",
+    REFINED: "no refinement (--refine), or one that was no better than the student",
+    BROWSER: "the format web is not among the formats (--format report,web)",
+}
+"""Stage -> why it was not run, where it has no report."""
+
+FIGURES = ("psnr", "iou", "normal_angle")
+"""Metrics under a picture."""
 
 STYLE = """
 :root { color-scheme: light dark; }
-body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem auto; max-width: 75rem; padding: 0 1rem;
-  color: light-dark(#222, #ddd); background: light-dark(#fff, #1a1a1a); }
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem auto; max-width: 80rem; padding: 0 1rem;
+  color: light-dark(#222, #ddd); background: light-dark(#fff, #1a1a1a); overflow-wrap: anywhere; }
+h1, h2 { line-height: 1.2; } h2 { margin-top: 2rem; } h3 { font-size: 1rem; margin: 0 0 .25rem; }
 .columns { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); }
-figure { margin: 0; } img { width: 100%; height: auto; display: block; background: #fff; }
-dl { font-size: .85rem; margin: 0; } dt { float: left; margin-right: .5em; } dd { margin: 0; }
-figcaption, .absent { font-size: .85rem; color: light-dark(#555, #aaa); }
+figure { margin: 0 0 .5rem; } img { width: 100%; height: auto; display: block; background: #fff; }
+dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .5rem; margin: 0; }
+dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
+.columns dl { font-size: .85rem; } .columns dt { font-weight: 400; }
+figcaption, .absent, small { font-size: .85rem; color: light-dark(#555, #aaa); }
+.scroll { overflow-x: auto; } table { border-collapse: collapse; overflow-wrap: normal; }
+th, td { border-bottom: 1px solid light-dark(#ccc, #444); padding: .25rem .75rem .25rem 0;
+  text-align: left; vertical-align: top; white-space: nowrap; }
+td.reason { white-space: normal; } small { display: block; }
+.missed { color: light-dark(#b00020, #ff8a80); font-weight: 600; }
 """
 
 
-def write_gallery(
-    folder: Path,
-    frames: Sequence[str],
-    images: Mapping[str, Sequence[FrameImages]],
-    reports: Mapping[str, StageReport],
-    *,
-    synthetic_mark: bool = True,
-) -> None:
+@dataclass(frozen=True)
+class HeldOutImages:
+    """Photographs that a refinement did not use, and the students that were drawn beside them."""
+
+    photographs: Sequence[FrameImages]
+    students: Mapping[str, Sequence[FrameImages]]
+    """Stage (`student`, `refined`) -> a frame for each photograph."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What the page shows of an export."""
+
+    name: str
+    """Of the avatar."""
+    facts: Mapping[str, str]
+    """Name -> value: the list below the heading."""
+    frames: Sequence[str]
+    """Descriptions of the T reference frames."""
+    images: Mapping[str, Sequence[FrameImages]]
+    """Stage -> its T frames; a stage that was not run is absent."""
+    reports: Mapping[str, StageReport]
+    """Stage -> its figures, or why it was not run."""
+    left_out: Sequence[Bool[Array, "H W"]]
+    """T masks of the pixels that a comparison with the implicit frames does not count."""
+    held_out: HeldOutImages | None = None
+    """None without a refinement."""
+
+
+def write_gallery(folder: Path, gallery: Gallery, *, synthetic_mark: bool = True) -> None:
     """Write the page and its pictures; those of an earlier call are replaced.
 
     Args:
         folder: the avatar folder.
-        frames: descriptions of the frames.
-        images: stage -> its frames; a stage that was not run is absent.
-        reports: stage -> its figures, or why it was not run.
+        gallery: what the page shows.
         synthetic_mark: whether page and pictures carry the mark of `imavatar_deploy.marking`.
     """
     target = folder / FOLDER
     target.mkdir(exist_ok=True)
-    columns = {
-        name: next((stage for stage in stages if stage in images), "")
-        for name, (_, stages) in COLUMNS.items()
-    }
-    sections = [_figures(columns, reports)]
-    for number, frame in enumerate(frames):
-        cells = []
-        for name, stage in columns.items():
-            if not stage:
-                cells.append(_absent(name, reports))
-                continue
-            picture = f"{number}_{name}.png"
-            _write(target / picture, images[stage][number].rgb, synthetic_mark)
-            title = COLUMNS[name][0]
-            cell = _image(picture, f"{title}, {frame}", title)
-            if stage != IMPLICIT:
-                start = _start(reports.get(stage), images)
-                difference = f"{number}_{name}_difference.png"
-                pixels = np.abs(images[stage][number].rgb - images[start][number].rgb)
-                _write(target / difference, AMPLIFICATION * pixels, synthetic_mark)
-                caption = f"difference from {start}, {AMPLIFICATION:g} times"
-                cell += _image(difference, f"{caption}: {title}, {frame}", caption)
-            cells.append(f"<div>{cell}</div>")
-        sections.append(_section(frame, "", cells))
+    writer = _Writer(target, synthetic_mark)
+    sections = [_stages_table(gallery)]
+    sections += [
+        _reference_section(writer, gallery, number) for number in range(len(gallery.frames))
+    ]
+    if gallery.held_out is not None:
+        sections += _held_out_sections(writer, gallery.held_out)
     mark = f'<meta name="digitalSourceType" content="{TERM}">\n' if synthetic_mark else ""
+    statement = f"<p><strong>{escape(STATEMENT)}</strong></p>\n" if synthetic_mark else ""
+    title = f"Fidelity report: {escape(gallery.name)}"
+    rows = (
+        f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in gallery.facts.items()
+    )
+    facts = "\n".join(rows)
     body = "\n".join(sections)
     (target / PAGE).write_text(
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"{mark}<title>Fidelity report</title>\n<style>{STYLE}</style>\n"
-        f"<main>\n<h1>Fidelity report</h1>\n{body}\n</main>\n</html>\n",
+        f"{mark}<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<header>\n"
+        f"<h1>{title}</h1>\n{statement}<dl>\n{facts}\n</dl>\n</header>\n"
+        f"<main>\n{body}\n</main>\n</body>\n</html>\n",
         encoding="utf-8",
     )
 
 
-def _start(report: StageReport | None, images: Mapping[str, Sequence[FrameImages]]) -> str:
-    """The stage from which differences are taken: that of the figures, if it has these frames."""
-    return report.start if report is not None and report.start in images else IMPLICIT
+@dataclass(frozen=True)
+class _Writer:
+    """Writes pictures into the folder of the page."""
+
+    folder: Path
+    synthetic_mark: bool
+
+    def picture(
+        self,
+        name: str,
+        image: Float32[Array, "H W 3"],
+        text: str,
+        caption: str,
+        *,
+        photo: bool = False,
+    ) -> str:
+        """Write colours in 0..1 as a JPEG; return the figure that shows it.
+
+        Args:
+            name: file, without its suffix.
+            text: alternative text.
+            photo: whether it is a photograph, which carries no mark.
+        """
+        pixels = np.rint(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
+        if max(pixels.shape[:2]) > LARGEST_SIDE:
+            scale = LARGEST_SIDE / max(pixels.shape[:2])
+            reduced = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            pixels = np.asarray(reduced, dtype=np.uint8)
+        jpeg = encode_jpeg(pixels, QUALITY)
+        marked = self.synthetic_mark and not photo
+        (self.folder / f"{name}.jpg").write_bytes(marked_jpeg(jpeg) if marked else jpeg)
+        height, width = pixels.shape[:2]
+        return (
+            f'<figure><img src="{name}.jpg" alt="{escape(text)}" width="{width}" '
+            f'height="{height}" loading="lazy"><figcaption>{escape(caption)}</figcaption></figure>'
+        )
+
+    def comparison(
+        self, name: str, title: str, frame: str, start: str, pair: tuple[FrameImages, FrameImages]
+    ) -> str:
+        """Write an image and its difference from another; return both figures."""
+        before, after = pair
+        caption = f"difference from {start}, x{AMPLIFICATION:g}"
+        return self.picture(name, after.rgb, f"{title}, {frame}", title) + self.picture(
+            f"{name}_difference",
+            difference(before, after),
+            f"{title}, {caption}: {frame}",
+            caption,
+        )
 
 
-def _figures(columns: Mapping[str, str], reports: Mapping[str, StageReport]) -> str:
-    """The figures of every column."""
+def _reference_section(writer: _Writer, gallery: Gallery, number: int) -> str:
+    """A reference frame in every column, with its differences and figures."""
+    frame = gallery.frames[number]
     cells = []
-    for name, stage in columns.items():
-        if name == IMPLICIT:
-            text = '<p class="absent">the reference</p>'
-        elif not stage:
-            text = f'<p class="absent">{escape(_reason(name, reports))}</p>'
-        else:
-            text = _values(reports[stage])
-        cells.append(f"<div><h3>{COLUMNS[name][0]}</h3>{text}</div>")
-    note = "Each figure is the median of the frames, and the worst frame in parentheses."
-    return _section("Figures", f"<p>{note}</p>", cells)
+    for stage, title in COLUMNS.items():
+        if stage not in gallery.images:
+            cells.append(f'<h3>{title}</h3><p class="absent">{escape(_reason(stage, gallery))}</p>')
+            continue
+        name, image = f"{number}_{stage}", gallery.images[stage][number]
+        if stage == IMPLICIT:
+            picture = writer.picture(name, image.rgb, f"{title}, {frame}", "the reference")
+            cells.append(f"<h3>{title}</h3>{picture}")
+            continue
+        start = _start(stage, gallery)
+        before = gallery.images[start][number]
+        rows = _figures(before, image, gallery.left_out[number] if start == IMPLICIT else None)
+        if start != IMPLICIT:
+            reference = gallery.images[IMPLICIT][number]
+            psnr = _figures(reference, image, gallery.left_out[number])["PSNR"]
+            rows["PSNR from implicit"] = psnr
+        pictures = writer.comparison(name, title, frame, start, (before, image))
+        cells.append(f"<h3>{title}</h3>{pictures}{_list(rows)}")
+    return _section(frame, cells)
 
 
-def _section(title: str, text: str, cells: Sequence[str]) -> str:
-    columns = "\n".join(cells)
+def _held_out_sections(writer: _Writer, held_out: HeldOutImages) -> list[str]:
+    """Photographs beside the students that were drawn with their poses and cameras."""
+    sections = []
+    for number, photograph in enumerate(held_out.photographs):
+        frame = f"Held-out image {number + 1}"
+        name = f"held_out_{number}"
+        picture = writer.picture(name, photograph.rgb, f"photograph, {frame}", HELD_OUT, photo=True)
+        cells = [f"<h3>photograph</h3>{picture}"]
+        for stage, frames in held_out.students.items():
+            title, pair = COLUMNS[stage], (photograph, frames[number])
+            pictures = writer.comparison(f"{name}_{stage}", title, frame, "the photograph", pair)
+            cells.append(f"<h3>{title}</h3>{pictures}{_list(_figures(*pair, None))}")
+        sections.append(_section(frame, cells))
+    return sections
+
+
+def _start(stage: str, gallery: Gallery) -> str:
+    """The stage from which differences are taken: that of the figures, if it has these frames."""
+    start = gallery.reports[stage].start if stage in gallery.reports else IMPLICIT
+    return start if start in gallery.images else IMPLICIT
+
+
+def _figures(
+    before: FrameImages, after: FrameImages, left_out: Bool[Array, "H W"] | None
+) -> dict[str, str]:
+    """The metrics of `FIGURES` in one frame, by their titles; undefined ones are absent."""
+    if left_out is not None:
+        before = before._replace(mask=before.mask & ~left_out)
+        after = after._replace(mask=after.mask & ~left_out)
+    values = {name: METRICS[name].of(before, after, before.mask) for name in FIGURES}
+    return {
+        METRICS[name].title: value_with_unit(name, value)
+        for name, value in values.items()
+        if not np.isnan(value)
+    }
+
+
+def _stages_table(gallery: Gallery) -> str:
+    """The fidelity report: figures and limits of every stage."""
+    head = "".join(f'<th scope="col">{escape(row.title)}</th>' for row in METRICS.values())
+    names = [name for name in STAGES_WITH_LIMITS if name in gallery.reports or name in COLUMNS]
+    rows = "\n".join(_table_row(name, gallery) for name in names)
     return (
-        f"<section><h2>{escape(title)}</h2>\n{text}\n"
-        f'<div class="columns">\n{columns}\n</div></section>'
+        "<section><h2>Stages</h2>\n<p>Each figure is the median of the frames, with the worst "
+        "frame in parentheses; below it, the limits. Under the pictures are the figures of one "
+        f"frame. In the differences, amplified {AMPLIFICATION:g} times, red is what only the "
+        "reference shows and blue what only the export shows.</p>\n"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Figures of the stages">\n'
+        f'<table><thead><tr><th scope="col">stage</th>{head}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table></div></section>"
     )
 
 
-def _values(report: StageReport) -> str:
-    rows = "".join(
-        f"<dt>{escape(row_of(name).title)}</dt><dd>{escape(report.value_text(name))} "
-        f"({escape(report.value_text(WORST_PREFIX + name))})</dd>"
-        for name in METRICS
-        if name in report.measures
+def _table_row(name: str, gallery: Gallery) -> str:
+    report = gallery.reports.get(name)
+    if report is None or report.not_run:
+        reason = escape(_reason(name, gallery))
+        return (
+            f'<tr><th scope="row">{escape(name)}</th>'
+            f'<td class="reason absent" colspan="{len(METRICS)}">{reason}</td></tr>'
+        )
+    values = "".join(f"<td>{_cell(report, metric)}</td>" for metric in METRICS)
+    start = f"<small>from {escape(report.start)}</small>"
+    return f'<tr><th scope="row">{escape(name)}{start}</th>{values}</tr>'
+
+
+def _cell(report: StageReport, metric: str) -> str:
+    """Median, worst frame and limits of a metric."""
+    if metric not in report.measures:
+        return "not in view" if metric.startswith("mouth") else "not known"
+    worst = WORST_PREFIX + metric
+    text = escape(f"{report.value_text(metric)} ({report.value_text(worst)})")
+    if {metric, worst} & set(report.misses()):
+        text = f'<span class="missed">{text} MISSED</span>'
+    bound = "at most" if row_of(metric).lower_is_better else "at least"
+    limit = report.limit_text(metric) or "any"
+    if worst in report.limits:
+        limit += f" ({report.limit_text(worst)})"
+    elif limit == "any":
+        return text
+    return f"{text}<small>{bound} {escape(limit)}</small>"
+
+
+def _reason(stage: str, gallery: Gallery) -> str:
+    """Why a stage has no frames."""
+    report = gallery.reports.get(stage)
+    reason = report.not_run if report is not None else NOT_RUN.get(stage, "")
+    return f"not run: {reason}" if reason else "not run"
+
+
+def _section(title: str, cells: Sequence[str]) -> str:
+    columns = "\n".join(f"<div>{cell}</div>" for cell in cells)
+    return f'<section><h2>{escape(title)}</h2>\n<div class="columns">\n{columns}\n</div></section>'
+
+
+def _list(rows: Mapping[str, str]) -> str:
+    entries = "".join(
+        f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in rows.items()
     )
-    return f'<p class="absent">from {escape(report.start)}</p><dl>{rows}</dl>'
-
-
-def _reason(name: str, reports: Mapping[str, StageReport]) -> str:
-    """Why a column is empty."""
-    reasons = [reports[stage].not_run for stage in COLUMNS[name][1] if stage in reports]
-    return f"not run: {reasons[0]}" if reasons and reasons[0] else "not run"
-
-
-def _absent(name: str, reports: Mapping[str, StageReport]) -> str:
-    title = COLUMNS[name][0]
-    return f'<div class="absent">{title}: {escape(_reason(name, reports))}</div>'
-
-
-def _image(picture: str, text: str, caption: str) -> str:
-    return (
-        f'<figure><img src="{picture}" alt="{escape(text)}" loading="lazy">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
-    )
-
-
-def _write(path: Path, image: Float32[Array, "H W 3"], synthetic_mark: bool) -> None:
-    """Write colours in 0..1 as a PNG."""
-    pixels = np.rint(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
-    _, png = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))
-    data = png.tobytes()
-    path.write_bytes(marked_png(data) if synthetic_mark else data)
+    return f"<dl>{entries}</dl>"
