@@ -44,13 +44,13 @@ IMPLICIT = "implicit"
 DISTILLED = "student"
 
 COLUMNS: dict[str, str] = {
-    IMPLICIT: "implicit",
-    "baked": "baked (full texture network)",
-    DISTILLED: "student",
-    REFINED: "refined",
-    BROWSER: "browser",
+    IMPLICIT: "the reference",
+    "baked": "full texture network",
+    DISTILLED: "in the player",
+    REFINED: "in the player",
+    BROWSER: "in Chromium",
 }
-"""Stage of a column -> its title."""
+"""Stage of a column, which is its title -> caption of its pictures, short enough for one line."""
 
 NOT_RUN = {
     DISTILLED: "no student among these formats",
@@ -183,16 +183,13 @@ class _Writer:
         )
 
     def comparison(
-        self, name: str, title: str, frame: str, start: str, pair: tuple[FrameImages, FrameImages]
+        self, name: str, text: str, caption: str, start: str, pair: tuple[FrameImages, FrameImages]
     ) -> str:
         """Write an image and its difference from another; return both figures."""
         before, after = pair
-        caption = f"difference from {start}, x{AMPLIFICATION:g}"
-        return self.picture(name, after.rgb, f"{title}, {frame}", title) + self.picture(
-            f"{name}_difference",
-            difference(before, after),
-            f"{title}, {caption}: {frame}",
-            caption,
+        scale = f"difference from {start}, x{AMPLIFICATION:g}"
+        return self.picture(name, after.rgb, text, caption) + self.picture(
+            f"{name}_difference", difference(before, after), f"{scale}: {text}", scale
         )
 
 
@@ -200,14 +197,14 @@ def _reference_section(writer: _Writer, gallery: Gallery, number: int) -> str:
     """A reference frame in every column, with its differences and figures."""
     frame = gallery.frames[number]
     cells = []
-    for stage, title in COLUMNS.items():
+    for stage, caption in COLUMNS.items():
         if stage not in gallery.images:
-            cells.append(f'<h3>{title}</h3><p class="absent">{escape(_reason(stage, gallery))}</p>')
+            cells.append(f'<h3>{stage}</h3><p class="absent">{escape(_reason(stage, gallery))}</p>')
             continue
         name, image = f"{number}_{stage}", gallery.images[stage][number]
         if stage == IMPLICIT:
-            picture = writer.picture(name, image.rgb, f"{title}, {frame}", "the reference")
-            cells.append(f"<h3>{title}</h3>{picture}")
+            picture = writer.picture(name, image.rgb, f"{stage}, {frame}", caption)
+            cells.append(f"<h3>{stage}</h3>{picture}")
             continue
         start = _start(stage, gallery)
         before = gallery.images[start][number]
@@ -216,8 +213,8 @@ def _reference_section(writer: _Writer, gallery: Gallery, number: int) -> str:
             reference = gallery.images[IMPLICIT][number]
             psnr = _figures(reference, image, gallery.left_out[number])["PSNR"]
             rows["PSNR from implicit"] = psnr
-        pictures = writer.comparison(name, title, frame, start, (before, image))
-        cells.append(f"<h3>{title}</h3>{pictures}{_list(rows)}")
+        pictures = writer.comparison(name, f"{stage}, {frame}", caption, start, (before, image))
+        cells.append(f"<h3>{stage}</h3>{pictures}{_list(rows)}")
     return _section(frame, cells)
 
 
@@ -230,9 +227,11 @@ def _held_out_sections(writer: _Writer, held_out: HeldOutImages) -> list[str]:
         picture = writer.picture(name, photograph.rgb, f"photograph, {frame}", HELD_OUT, photo=True)
         cells = [f"<h3>photograph</h3>{picture}"]
         for stage, frames in held_out.students.items():
-            title, pair = COLUMNS[stage], (photograph, frames[number])
-            pictures = writer.comparison(f"{name}_{stage}", title, frame, "the photograph", pair)
-            cells.append(f"<h3>{title}</h3>{pictures}{_list(_figures(*pair, None))}")
+            pair, text = (photograph, frames[number]), f"{stage}, {frame}"
+            pictures = writer.comparison(
+                f"{name}_{stage}", text, COLUMNS[stage], "the photograph", pair
+            )
+            cells.append(f"<h3>{stage}</h3>{pictures}{_list(_figures(*pair, None))}")
         sections.append(_section(frame, cells))
     return sections
 
