@@ -50,18 +50,29 @@ def started(
     )
 
 
-@pytest.mark.parametrize("environment", ASCII, ids=["by Python's variable", "by the locale"])
+BY_VARIABLE, BY_LOCALE = ASCII
+
+
 @pytest.mark.parametrize(
-    ("command", "arguments"),
+    ("command", "arguments", "environment"),
     [
-        (VERIFY, ["sample"]),
-        (BENCH, ["sample", "--size", "16", *FEW]),
-        (BENCH, ["sample", "--size", "16,24", *FEW]),
-        (DOCTOR, ["--part", "python"]),
-        (EXPORT, ["--list"]),
-        (DATA, ["convert", "--help"]),
+        (VERIFY, ["sample"], BY_LOCALE),
+        (BENCH, ["sample", "--size", "16", *FEW], BY_LOCALE),
+        (BENCH, ["sample", "--size", "16,24", *FEW], BY_VARIABLE),
+        (DOCTOR, ["--part", "python"], BY_VARIABLE),
+        (DOCTOR, ["--part", "python"], BY_LOCALE),
+        (EXPORT, ["--list"], BY_VARIABLE),
+        (DATA, ["convert", "--help"], BY_LOCALE),
     ],
-    ids=["verify", "bench", "bench of two", "doctor", "export --list", "help"],
+    ids=[
+        "verify",
+        "bench",
+        "bench of two",
+        "doctor, Python's variable",
+        "doctor, locale",
+        "export --list",
+        "help",
+    ],
 )
 def test_ascii_is_enough(command: str, arguments: list[str], environment: dict[str, str]) -> None:
     done = started(command, arguments, environment=environment)

@@ -266,7 +266,7 @@ def test_groups_belong_to_formats_and_settings() -> None:
     before = ["--glb-colour", "--glb-texture", "--glb-colour-morphs", "--glb-material"]
     after = ["--glb-normals", "--max-targets"]
     of_vrm = ("version", "title", "author", "thumbnail", "users", "commercial", "redistribution")
-    assert options_of("glb") == ["--track", "--map", *before, "--glb-compress", *after]
+    assert options_of("glb") == ["--track", "--map", *before, "--glb-compress", *after, "--profile"]
     assert options_of("vrm") == [
         "--map",
         *before,
