@@ -6,7 +6,7 @@ OUT := demo
 CONSUMERS := $(VENV)-consumers
 NPM_PACKAGES := three@0.187.0 @pixiv/three-vrm@3.5.5 gltf-validator@2.0.0-dev.3.10 onnxruntime-web@1.30.0 \
 	react@19.3.1 react-dom@19.3.1 @types/react@19.3.3 @types/react-dom@19.3.0 \
-	@met4citizen/talkinghead@1.7.0
+	@met4citizen/talkinghead@1.7.0 @google/model-viewer@4.4.0
 
 .PHONY: demo test lint docs consumers clean
 
