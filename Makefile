@@ -36,7 +36,8 @@ consumers: $(VENV)/consumers.stamp
 	$(BIN)/pip install --quiet --editable '.[meshopt]'
 	NODE_PATH=tools/node_modules PATH="$(CURDIR)/$(CONSUMERS)/bin:$$PATH" \
 	$(BIN)/pytest tests/consumers tests/exporters/test_gltf.py tests/exporters/test_glb_format.py \
-	tests/exporters/test_glb_compress.py tests/exporters/test_colour_morphs.py tests/exporters/test_web_examples.py -rs
+	tests/exporters/test_glb_compress.py tests/exporters/test_colour_morphs.py tests/exporters/test_web_examples.py \
+	tests/exporters/test_arkit_map.py -rs
 
 docs: $(VENV)/docs.stamp
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/docs
