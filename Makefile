@@ -6,7 +6,7 @@ OUT := demo
 CONSUMERS := $(VENV)-consumers
 NPM_PACKAGES := three@0.187.0 @pixiv/three-vrm@3.5.5 gltf-validator@2.0.0-dev.3.10 onnxruntime-web@1.30.0 \
 	react@19.3.1 react-dom@19.3.1 @types/react@19.3.3 @types/react-dom@19.3.0 \
-	@met4citizen/talkinghead@1.7.0
+	@met4citizen/talkinghead@1.7.0 @google/model-viewer@4.4.0
 
 .PHONY: demo test lint docs consumers clean
 
@@ -36,7 +36,8 @@ consumers: $(VENV)/consumers.stamp
 	$(BIN)/pip install --quiet --editable '.[meshopt]'
 	NODE_PATH=tools/node_modules PATH="$(CURDIR)/$(CONSUMERS)/bin:$$PATH" \
 	$(BIN)/pytest tests/consumers tests/exporters/test_gltf.py tests/exporters/test_glb_format.py \
-	tests/exporters/test_glb_compress.py tests/exporters/test_colour_morphs.py tests/exporters/test_web_examples.py -rs
+	tests/exporters/test_glb_compress.py tests/exporters/test_colour_morphs.py tests/exporters/test_web_examples.py \
+	tests/exporters/test_arkit_map.py -rs
 
 docs: $(VENV)/docs.stamp
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs build/docs

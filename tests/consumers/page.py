@@ -48,6 +48,7 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>consumer</title>
   "three/addons/": "/modules/three/examples/jsm/",
   "@pixiv/three-vrm": "/modules/@pixiv/three-vrm/lib/three-vrm.module.js",
   "onnxruntime-web": "/modules/onnxruntime-web/dist/ort.wasm.min.mjs",
+  "@google/model-viewer": "/modules/@google/model-viewer/dist/model-viewer.min.js",
   "@met4citizen/talkinghead": "/modules/@met4citizen/talkinghead/modules/talkinghead.mjs"
 }, "scopes": {"/modules/@met4citizen/talkinghead/": {
   "three": "/modules/@met4citizen/talkinghead/node_modules/three/build/three.module.js",

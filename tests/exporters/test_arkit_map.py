@@ -27,6 +27,7 @@ from imavatar_deploy.retarget import ARKIT_NAMES, ExpressionMap, write_map
 from imavatar_deploy.retarget.expression_map import CONTROLS, split
 from imavatar_deploy.tracks import FlameTrack, read_track
 
+from ..consumers.programs import run_three
 from .conftest import SMALL as SMALL_NETWORKS
 from .test_commands import call
 from .test_glb_format import SMALL, Exported
@@ -122,6 +123,16 @@ class TestVrm:
         expected = {name[0].upper() + name[1:] for name in (*SHAPES, "tongueOut")}
         assert set(expressions["custom"]) == expected
         assert set(expressions["preset"]) == set(PRESETS)
+
+    def test_three_vrm_moves_the_brows_by_their_name(
+        self, mapped: Exported, arkit_map: ExpressionMap, tmp_path: Path
+    ) -> None:
+        requests = [{}, {"expression": "BrowInnerUp"}]
+        result = run_three(mapped.folder / "avatar.vrm", requests, tmp_path / "out.json")
+        still, moved = (np.array(vertices) for vertices in result["frames"])
+        expected = truth(mapped, arkit_map, "browInnerUp") + np.array([0, HEAD_HEIGHT, 0])
+        assert np.abs(moved - expected).max() <= 1e-4
+        assert np.abs(still - expected).max() > 1e-3
 
     @pytest.mark.parametrize("pair", ["eyeBlink", "browDown"])
     def test_a_shape_of_one_side_leaves_the_other(
