@@ -182,7 +182,8 @@ def _rows(settings: ExportSettings, folder: AvatarFolder) -> list[ExportFormat]:
         able = ", ".join(row.name for row in FORMATS.values() if row.folder_files is not None)
         raise UsageError(
             f"the format {', '.join(impossible)} needs the networks, which an avatar folder does "
-            f"not hold: export the checkpoint; {folder.path} can get {able}"
+            f"not hold: export the checkpoint, or choose others with --format; {folder.path} "
+            f"can get {able}"
         )
     rows = [row for row in ready if row.folder_files is not None]
     for row in rows:

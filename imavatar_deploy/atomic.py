@@ -251,9 +251,14 @@ def atomic_folder(out: str | Path, *, marker: str, overwrite: bool = False) -> I
         old = staging / REPLACED
         partial.mkdir()
         yield partial
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
+        try:
+            if target.exists():
+                target.rename(old)
+            partial.rename(target)
+        except OSError as error:
+            raise UsageError(
+                f"{target} cannot be replaced ({error.strerror}); choose another name"
+            ) from error
 
 
 def ensure_not_input(out: str | Path, *inputs: str | Path | None) -> None:

@@ -18,11 +18,16 @@ OPEN_WARNING = "; every host that reaches this address can watch and control it 
 """Warning for addresses other than loopback."""
 
 
+EVERY_INTERFACE = ("0.0.0.0", "::")
+
+
 @contextmanager
 def _open(target: str, stream: Stream) -> Iterator[Sink]:
     server = _listen(read_address(target).protected(), stream)
     address = server.address
     warning = "" if address.is_loopback else OPEN_WARNING
+    if address.host in EVERY_INTERFACE:
+        warning = f"; from elsewhere, put this computer's IP address for {address.host}{warning}"
     clients = (server.viewers, server.followers)
     try:
         yield Sink(
