@@ -53,10 +53,12 @@ $(VENV)/dev.stamp: $(VENV)/demo.stamp
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	touch $@
 
+# model-viewer asks for an older three than the others are tested with: hence --legacy-peer-deps.
 $(VENV)/consumers.stamp: tests/consumers/requirements.txt Makefile | $(VENV)/dev.stamp
 	$(PYTHON) -m venv $(CONSUMERS)
 	$(CONSUMERS)/bin/pip install --quiet --requirement tests/consumers/requirements.txt
-	PATH="$(CURDIR)/$(CONSUMERS)/bin:$$PATH" npm install --no-save --silent --prefix tools $(NPM_PACKAGES)
+	PATH="$(CURDIR)/$(CONSUMERS)/bin:$$PATH" npm install --no-save --silent --legacy-peer-deps --prefix tools \
+	$(NPM_PACKAGES)
 	touch $@
 
 $(VENV)/docs.stamp: $(VENV)/demo.stamp

@@ -96,7 +96,7 @@ class Statistics:
         discarded = packets.get("early", 0) + packets.get("overflowed", 0)
         came = f"{received:,} packets with a face came and none"
         if not received:
-            line = "no face came"
+            line = "no face was received"
         elif isinstance(self.driver, LiveDriver) and self.driver.taken:
             line = f"{came} of them can be shown"
         elif received > discarded:

@@ -114,7 +114,7 @@ def test_without_a_sender(tiny_avatar_folder: Path, tmp_path: Path) -> None:
     ]
     result = CliRunner().invoke(run, [*arguments, "--duration", "0.1s"])
     assert result.exit_code == 6
-    assert "no face came" in result.stderr
+    assert "no face was received" in result.stderr
     assert "nothing came" in result.stderr
     assert not out.exists()
 
