@@ -19,8 +19,7 @@ from imavatar_deploy.create.report import write_report
 from imavatar_deploy.create.stages import CreateJob, CreateRequest
 from imavatar_deploy.create.work import CreateFolder, StageRecord
 from imavatar_deploy.fidelity.held_out_frames import REFINED_SHEET
-from imavatar_deploy.jpeg import encode_jpeg
-from imavatar_deploy.marking import SOURCE_TYPE, TERM, marked_jpeg
+from imavatar_deploy.marking import SOURCE_TYPE, TERM
 from imavatar_deploy.video_file import open_video
 
 FRAMES = 10
@@ -120,8 +119,6 @@ def with_refinement(job: CreateJob, out: Path, **facts: Any) -> CreateJob:
     manifest = json.loads((out / MANIFEST).read_text())
     manifest["fidelity"]["refinement"] = {**REFINEMENT, **facts}
     (out / MANIFEST).write_text(json.dumps(manifest))
-    sheet = marked_jpeg(encode_jpeg(np.full((30, 90, 3), 60, np.uint8), 90))
-    (out / REFINED_SHEET).write_bytes(sheet)
     return replace(job, request=replace(job.request, out=out))
 
 
