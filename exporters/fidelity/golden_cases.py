@@ -38,9 +38,13 @@ TOLERANCE = Tolerance(1e-4)
 NORMAL_TOLERANCES = {"float32": TOLERANCE, "float16": Tolerance(1e-2)}
 """Storage -> tolerance of unit normals.
 
-Rounding displacements to float16, by half a thousandth, rotates normals by up to half a degree. A
-normal that rounding alone turns by more than half of the tolerance has no expected value (NaN).
+Rounding displacements to float16, by half a thousandth, rotates normals by up to half a degree. The
+tolerance grows to twice what rounding alone does to all but the worst normals (`DETERMINED`), as in
+meshes of small faces. Those have no expected value (NaN).
 """
+
+DETERMINED = 0.995
+"""Share of the normals that are compared at least."""
 
 ROUNDING = 2e-7
 """Difference between the float32 vertices of two programs, model units.
@@ -135,9 +139,14 @@ def _animate(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, storage:
         )
         for mesh, frame in zip(meshes, FRAMES, strict=True)
     ]
-    limit = NORMAL_TOLERANCES[storage]
-    for normal, other in zip(normals, perturbed, strict=True):
-        normal[2.0 * np.abs(other - normal).max(axis=1) > limit.absolute] = np.nan
+    turned = [
+        np.abs(other - normal).max(axis=1) for normal, other in zip(normals, perturbed, strict=True)
+    ]
+    limit = Tolerance(
+        max(NORMAL_TOLERANCES[storage].absolute, 2.0 * float(np.quantile(turned, DETERMINED)))
+    )
+    for normal, by in zip(normals, turned, strict=True):
+        normal[2.0 * by > limit.absolute] = np.nan
     outputs = {
         "vertices": np.stack([mesh.vertices.T for mesh in meshes]),
         "normals": np.stack([n.T for n in normals]),
