@@ -39,8 +39,8 @@ NORMAL_TOLERANCES = {"float32": TOLERANCE, "float16": Tolerance(1e-2)}
 """Storage -> tolerance of unit normals.
 
 Rounding displacements to float16, by half a thousandth, rotates normals by up to half a degree. The
-tolerance grows to twice what rounding alone does to all but the worst normals (`DETERMINED`), as in
-meshes of small faces. Those have no expected value (NaN).
+tolerance grows to twice what the rounding of another program does to any normal, and to twice what
+this storage does to all but the worst (`DETERMINED`). Those have no expected value (NaN).
 """
 
 DETERMINED = 0.995
@@ -129,23 +129,25 @@ def _animate(source: ImplicitAvatar, bake: Bake, poses: ReferencePoses, storage:
         for mesh, frame in zip(meshes, FRAMES, strict=True)
     ]
     stored = as_stored(bake.avatar, storage)
-    perturbed = [
-        _normals(
-            source,
-            bake,
-            _with_rounding(_moved(mesh, bake.avatar, stored, poses, frame)),
-            poses,
-            frame,
-        )
-        for mesh, frame in zip(meshes, FRAMES, strict=True)
-    ]
-    turned = [
-        np.abs(other - normal).max(axis=1) for normal, other in zip(normals, perturbed, strict=True)
+
+    def turned(mesh: Mesh, normal: Float32[Array, "V 3"], frame: int) -> Float32[Array, " V"]:
+        other = _normals(source, bake, mesh, poses, frame)
+        return np.asarray(np.abs(other - normal).max(axis=1))
+
+    frames = list(zip(meshes, normals, FRAMES, strict=True))
+    by_rounding = [turned(_with_rounding(mesh), normal, frame) for mesh, normal, frame in frames]
+    by_storage = [
+        turned(_moved(mesh, bake.avatar, stored, poses, frame), normal, frame)
+        for mesh, normal, frame in frames
     ]
     limit = Tolerance(
-        max(NORMAL_TOLERANCES[storage].absolute, 2.0 * float(np.quantile(turned, DETERMINED)))
+        max(
+            NORMAL_TOLERANCES[storage].absolute,
+            2.0 * float(np.max(by_rounding)),
+            2.0 * float(np.quantile(by_storage, DETERMINED)),
+        )
     )
-    for normal, by in zip(normals, turned, strict=True):
+    for normal, by in zip(normals, by_storage, strict=True):
         normal[2.0 * by > limit.absolute] = np.nan
     outputs = {
         "vertices": np.stack([mesh.vertices.T for mesh in meshes]),
