@@ -119,7 +119,7 @@ def add_formats(
         folder = open_avatar(avatar)
     stored = StoredAvatar(folder)
     settings = _checked(settings, folder, stored)
-    rows = _rows(settings, folder)
+    rows = _rows(settings, stored)
     for row in rows:
         row.ready(settings)
         row.refuse(stored, settings)
@@ -172,8 +172,9 @@ def _checked(
     return replace(settings, student=StudentSettings(stored.student.width))
 
 
-def _rows(settings: ExportSettings, folder: AvatarFolder) -> list[ExportFormat]:
+def _rows(settings: ExportSettings, stored: StoredAvatar) -> list[ExportFormat]:
     """Rows to write: the named formats, and those they are built from that need no checkpoint."""
+    folder = stored.folder
     ready = ready_formats(settings.formats)
     impossible = [
         row.name for row in ready if row.name in settings.formats and row.folder_files is None
@@ -193,7 +194,6 @@ def _rows(settings: ExportSettings, folder: AvatarFolder) -> list[ExportFormat]:
                 f"{folder.path} has no {', '.join(missing)}, of which {row.name} is made: export "
                 f"the checkpoint with --format {row.name}"
             )
-    stored = StoredAvatar(folder)
     colours = [row.name for row in rows if row.name in COLOURS]
     if colours and not stored.has_network and stored.student is None:
         raise InputError(

@@ -93,19 +93,29 @@ def contract_edges(mesh: Mesh, shortest: float) -> Mesh:
     vertices = mesh.vertices.astype(np.float64)
     edges = edges_of(mesh)
     lengths = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+    remaining = np.ones(len(faces), dtype=np.bool_)
     short = np.flatnonzero(lengths < shortest)
+    fans: dict[int, set[int]] = {vertex: set() for vertex in edges[short].ravel().tolist()}
+    for row in np.flatnonzero(np.isin(faces, list(fans)).any(axis=1)).tolist():
+        for vertex in fans.keys() & set(faces[row].tolist()):
+            fans[vertex].add(row)
     for kept, dropped in edges[short[np.argsort(lengths[short], kind="stable")]].tolist():
-        around = [(faces == end).any(axis=1) for end in (kept, dropped)]
-        both = around[0] & around[1]
-        shared = np.intersect1d(*(faces[rows] for rows in around))
-        if both.sum() != 2 or len(shared) != 4 or not all(_closed(faces[rows]) for rows in around):
+        both = fans[kept] & fans[dropped]
+        one, other = (faces[list(fans[end])] for end in (kept, dropped))
+        if len(both) != 2 or len(np.intersect1d(one, other)) != 4:
             continue
-        moved = np.flatnonzero(around[1] & ~both)
+        if not (_closed(one) and _closed(other)):
+            continue
+        moved = list(fans[dropped] - both)
         replaced = np.where(faces[moved] == dropped, kept, faces[moved])
         if _cosine(_normals(vertices, faces[moved]), _normals(vertices, replaced)).min() > FLAT:
             faces[moved] = replaced
-            faces = faces[~both]
-    used, faces = np.unique(faces, return_inverse=True)
+            for vertex in fans.keys() & set(faces[list(both)].ravel().tolist()):
+                fans[vertex] -= both
+            fans[kept].update(moved)
+            fans[dropped] = set()
+            remaining[list(both)] = False
+    used, faces = np.unique(faces[remaining], return_inverse=True)
     return Mesh(mesh.vertices[used], faces.reshape(-1, 3).astype(np.int32))
 
 
