@@ -15,12 +15,12 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, Float64
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.camera import MARGIN, Camera, front_camera, orbited
+from imavatar_deploy.camera import MARGIN, Camera, orbited
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Progress, silent
-from imavatar_deploy.rendering.posing import Animator, pose_plainly
+from imavatar_deploy.rendering.posing import Animator, resting_camera
 from imavatar_deploy.rendering.rasteriser import Fragments, Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 from imavatar_deploy.tracks import FlameTrack
@@ -124,10 +124,7 @@ def assumed_views(avatar: Avatar) -> TrainingViews:
 
 def _front(avatar: Avatar) -> Camera:
     """The default view, widened to what training pictures show."""
-    neutral = np.zeros(avatar.expression_size, dtype=np.float32)
-    rest = np.zeros(POSE_SIZE, dtype=np.float32)
-    camera = front_camera(avatar, pose_plainly(avatar, neutral, rest).vertices)
-    return orbited(camera, yaw=0.0, pitch=0.0, zoom=MARGIN / PICTURE_MARGIN)
+    return orbited(resting_camera(avatar), yaw=0.0, pitch=0.0, zoom=MARGIN / PICTURE_MARGIN)
 
 
 def unseen_surface(

@@ -178,9 +178,9 @@ def export(
     is not written.
 
     CHECKPOINT may also be an avatar folder. It then gets glb, vrm, usd, usdz, fbx, mesh and, from
-    its student, web within seconds, and trt and triton from the graphs of onnx; nothing is
-    extracted or trained anew. The formats onnx, player and student need the checkpoint. A motion is
-    written by imavatar-bake.
+    its student, web, and trt and triton from the graphs of onnx, in seconds to a minute each;
+    nothing is extracted or trained anew. The formats onnx, player and student need the checkpoint.
+    A motion is written by imavatar-bake.
 
     With --refine the student is fitted to the pictures of a dataset and is then sharper than the
     networks; every format takes its colours. It is compared with held-out pictures, a few of which

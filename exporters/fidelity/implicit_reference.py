@@ -13,7 +13,6 @@ import torch
 
 from imavatar_deploy.arrays import Array, Bool, Float32
 from imavatar_deploy.avatar import Avatar, canonical_pose
-from imavatar_deploy.camera import front_camera
 from imavatar_deploy.conventions import EXPRESSION_SIZE, JAW, UNITS_PER_METRE
 from imavatar_deploy.fidelity.reference_frames import ReferenceFrames
 from imavatar_deploy.fidelity.stage_metrics import BACKGROUND, FrameImages, frame_images
@@ -24,12 +23,11 @@ from imavatar_deploy.model.render import Rendering, render
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.model.tracing import RasterTracer
 from imavatar_deploy.progress import Progress
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import resting_camera
 
 from ..bust import NO_BOUNDS, Bounds, clipped
 from ..mesh_cleanup import without_strays
 from ..settings import ExportSettings
-from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from .reference_poses import CORNER_NAMES, CORNERS, reference_poses
 
 JAW_OPENING = 0.2
@@ -108,7 +106,7 @@ class ImplicitRenderer:
         size = self._settings.proof.size
         rows = _rows(self._source.edition)
         poses = reference_poses(self._source.edition)
-        camera = front_camera(avatar, pose_plainly(avatar, NEUTRAL_EXPRESSION, REST_POSE).vertices)
+        camera = resting_camera(avatar)
         views = ReferenceFrames.blank(poses.expression[rows], poses.pose[rows], camera, size)
         centre = mouth_centre(self._source.head)
         renderings = self._renderings(views, progress)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from imavatar_deploy.arrays import Array, Float, Float32, Int32
 from imavatar_deploy.avatar import Avatar
+from imavatar_deploy.camera import Camera, front_camera
+from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.kinematics import pose_feature, skinning_transforms
 
 from .workers import Workers, kernel
@@ -45,6 +47,13 @@ def pose_plainly(avatar: Avatar, expression: Float[Array, " E"], pose: Float[Arr
     blended = np.einsum("jv,jrc->vrc", avatar.skin_weights, bones[:, :3])
     vertices = np.einsum("vrc,cv->vr", blended[:, :, :3], avatar.rest + offset) + blended[:, :, 3]
     return Posed(np.asarray(vertices, dtype=np.float32), bones)
+
+
+def resting_camera(avatar: Avatar) -> Camera:
+    """The default view of an avatar: `front_camera` of its neutral face at rest."""
+    expression = np.zeros(avatar.expression_size, dtype=np.float32)
+    pose = np.zeros(POSE_SIZE, dtype=np.float32)
+    return front_camera(avatar, pose_plainly(avatar, expression, pose).vertices)
 
 
 class Animator:

@@ -14,12 +14,11 @@ import pytest
 
 from imavatar_deploy.arrays import Array, UInt8
 from imavatar_deploy.avatar_io import open_avatar
-from imavatar_deploy.camera import front_camera
 from imavatar_deploy.exporters.formats.web import chromium as driver
 from imavatar_deploy.exporters.formats.web.chromium import Page, chromium
 from imavatar_deploy.exporters.formats.web.format import write_page
 from imavatar_deploy.exporters.formats.web.frames import READY, served
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import resting_camera
 from imavatar_deploy.student import read_student
 from imavatar_deploy.viewer.avatar_file import encode
 
@@ -63,8 +62,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_site(folder: Path, name: str) -> None:
     """Write the page of the bundled avatar, and put an example's in its place."""
     sample = open_avatar("sample")
-    neutral, rest = np.zeros(50, dtype=np.float32), np.zeros(15, dtype=np.float32)
-    camera = front_camera(sample.avatar, pose_plainly(sample.avatar, neutral, rest).vertices)
+    camera = resting_camera(sample.avatar)
     write_page(folder, encode(sample.avatar, read_student(sample), camera).data)
     shutil.copytree(EXAMPLES / name, folder, dirs_exist_ok=True)
 

@@ -15,12 +15,11 @@ import pytest
 
 from imavatar_deploy.arrays import Array, UInt8
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
-from imavatar_deploy.camera import front_camera
 from imavatar_deploy.exporters.formats.web import chromium as driver
 from imavatar_deploy.exporters.formats.web.chromium import Page
 from imavatar_deploy.exporters.formats.web.format import write_page
 from imavatar_deploy.exporters.formats.web.frames import opened
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import resting_camera
 from imavatar_deploy.student import read_student
 from imavatar_deploy.viewer.avatar_file import encode
 
@@ -59,8 +58,7 @@ def _limited(monkeypatch: pytest.MonkeyPatch) -> None:
 def write_site(folder: Path, avatar_folder: AvatarFolder, student: Any = None) -> Path:
     """Write a page without its content security policy, which keeps `fetch` from saved blobs."""
     avatar = avatar_folder.avatar
-    neutral, rest = np.zeros(50, dtype=np.float32), np.zeros(15, dtype=np.float32)
-    camera = front_camera(avatar, pose_plainly(avatar, neutral, rest).vertices)
+    camera = resting_camera(avatar)
     write_page(folder, encode(avatar, student or read_student(avatar_folder), camera).data)
     page = folder / "index.html"
     html = page.read_text(encoding="utf-8")

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
-from imavatar_deploy.camera import Camera, front_camera
+from imavatar_deploy.camera import Camera
 from imavatar_deploy.exporters.fidelity.options import DEFAULT_TOLERANCES_FILE, tolerances
 from imavatar_deploy.exporters.fidelity.reference_poses import reference_poses
 from imavatar_deploy.exporters.formats.web import chromium as driver
@@ -34,7 +34,7 @@ from imavatar_deploy.fidelity.image_metrics import psnr
 from imavatar_deploy.fidelity.reference_frames import ReferenceFrames
 from imavatar_deploy.fidelity.stage_metrics import BROWSER
 from imavatar_deploy.marking import TERM
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import resting_camera
 from imavatar_deploy.student import STUDENT_FILE, read_student, write_student
 from imavatar_deploy.tracks import read_track
 from imavatar_deploy.viewer.avatar_file import encode
@@ -57,8 +57,7 @@ def _limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def camera_of(folder: AvatarFolder) -> Camera:
-    neutral, rest = np.zeros(50, dtype=np.float32), np.zeros(15, dtype=np.float32)
-    return front_camera(folder.avatar, pose_plainly(folder.avatar, neutral, rest).vertices)
+    return resting_camera(folder.avatar)
 
 
 @pytest.fixture(scope="module")

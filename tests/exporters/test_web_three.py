@@ -15,14 +15,14 @@ import pytest
 
 from imavatar_deploy.arrays import Array, UInt8
 from imavatar_deploy.avatar_io import open_avatar
-from imavatar_deploy.camera import Camera, front_camera
+from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.exporters.formats.web import chromium as driver
 from imavatar_deploy.exporters.formats.web.chromium import Page
 from imavatar_deploy.exporters.formats.web.format import write_page
 from imavatar_deploy.exporters.formats.web.frames import opened
 from imavatar_deploy.fidelity.image_metrics import psnr
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import resting_camera
 from imavatar_deploy.student import read_student
 from imavatar_deploy.viewer.avatar_file import encode
 
@@ -92,9 +92,7 @@ def _limited(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def camera() -> Camera:
-    avatar = open_avatar("sample").avatar
-    neutral, rest = np.zeros(50, dtype=np.float32), np.zeros(15, dtype=np.float32)
-    return front_camera(avatar, pose_plainly(avatar, neutral, rest).vertices)
+    return resting_camera(open_avatar("sample").avatar)
 
 
 @pytest.fixture(scope="module")

@@ -13,15 +13,14 @@ import numpy as np
 import imavatar_deploy
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.camera import front_camera
-from imavatar_deploy.conventions import POSE_SIZE, UNITS_PER_METRE
+from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.fidelity.golden import GoldenCase, golden_rows, read_golden, write_golden
 from imavatar_deploy.fidelity.parity import ParityReport, Tolerance, compare
 from imavatar_deploy.fidelity.stage_metrics import BROWSER
 from imavatar_deploy.marking import TERM, extras
 from imavatar_deploy.progress import Progress
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import pose_plainly, resting_camera
 from imavatar_deploy.student import STUDENT_FILE
 from imavatar_deploy.tracks import FlameTrack, check_edition
 from imavatar_deploy.viewer.avatar_file import MILLIMETRE, WIDTHS, decode, encode
@@ -67,9 +66,6 @@ def _ready(settings: ExportSettings) -> None:
 def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
     avatar, settings = subject.bake.avatar, subject.settings
     source = subject.source
-    neutral = np.zeros(avatar.expression_size, dtype=np.float32)
-    rest = np.zeros(POSE_SIZE, dtype=np.float32)
-    camera = front_camera(avatar, pose_plainly(avatar, neutral, rest).vertices)
     facts = {
         "producer": f"imavatar-deploy {imavatar_deploy.__version__}",
         "licence": licence_report(
@@ -77,7 +73,7 @@ def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[st
         ),
         **extras(settings.synthetic_mark),
     }
-    file = encode(avatar, student_of(subject), camera, facts)
+    file = encode(avatar, student_of(subject), resting_camera(avatar), facts)
     sizes = write_page(
         folder / FOLDER, file.data, settings.track, synthetic_mark=settings.synthetic_mark
     )

@@ -5,15 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-import numpy as np
-
 import imavatar_deploy
 from imavatar_deploy.avatar_io import ARRAYS, AvatarFolder
-from imavatar_deploy.camera import front_camera
-from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
+from imavatar_deploy.conventions import EXPRESSION_SIZE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.marking import extras
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import resting_camera
 from imavatar_deploy.student import STUDENT_FILE, Student, has_student, read_student
 from imavatar_deploy.viewer.avatar_file import PREFIX, VERSION, WIDTHS, encode
 
@@ -84,11 +81,8 @@ class BrowserAvatar:
     def _encoded(self, folder: AvatarFolder) -> bytes:
         assert self._student is not None, STUDENT_FILE
         avatar = folder.avatar
-        neutral = np.zeros(avatar.expression_size, dtype=np.float32)
-        rest = np.zeros(POSE_SIZE, dtype=np.float32)
-        camera = front_camera(avatar, pose_plainly(avatar, neutral, rest).vertices)
         facts: dict[str, Any] = {
             "producer": f"imavatar-deploy {imavatar_deploy.__version__}",
             **extras(self._synthetic_mark),
         }
-        return encode(avatar, self._student, camera, facts).data
+        return encode(avatar, self._student, resting_camera(avatar), facts).data
