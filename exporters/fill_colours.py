@@ -74,12 +74,16 @@ class _Colours:
     def with_jacobian(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """The colours, and their derivatives `[N, 3C, K]`."""
         x = codes.detach().requires_grad_()
-        colours = self(x)
-        rows = [
-            torch.autograd.grad(colours[:, column].sum(), x, retain_graph=True)[0]
-            for column in range(colours.shape[1])
-        ]
-        return colours.detach(), torch.stack(rows, dim=1)
+        colours: list[Tensor] = []
+        rows: list[Tensor] = []
+        for normals, condition in self._frames:  # a graph a frame: each derivative runs one back
+            of_frame = self._network(x, normals, condition[None])
+            colours.append(of_frame.detach())
+            rows += [
+                torch.autograd.grad(of_frame[:, channel].sum(), x, retain_graph=True)[0]
+                for channel in range(of_frame.shape[1])
+            ]
+        return torch.cat(colours, dim=1), torch.stack(rows, dim=1)
 
 
 def _fitted(colours: _Colours, codes: Tensor, target: Tensor) -> Tensor:
