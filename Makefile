@@ -17,10 +17,10 @@ demo: $(VENV)/demo.stamp
 	$(BIN)/imavatar-bench $(OUT)/avatar --json $(OUT)/latency.json
 	@echo "the commands are in $(BIN); to have them on your path: . $(BIN)/activate"
 
-# In several processes, the tests of a class or a module together, because they share fixtures. Each process computes on
-# one thread: more would compete for the same cores.
+# In several processes, the tests of a file together, because they share fixtures; files with slow tests come first
+# (tests/conftest.py), not those with many tests. Each process computes on one thread: more would compete for the same cores.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Types are checked on the installed package: the mapped folders have their real names only there.
 lint: $(VENV)/dev.stamp

@@ -24,6 +24,8 @@ from imavatar_deploy.runtime.commands.run import run
 from imavatar_deploy.runtime.commands.verify import verify
 from imavatar_deploy.tracks import read_track
 
+pytestmark = pytest.mark.slow
+
 SMALL = NetworkSizes(
     geometry_layers=(64,) * 8, deformation_layers=(32,) * 4, texture_layers=(64,) * 4
 )

@@ -12,6 +12,8 @@ from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.fidelity.options import MIN_SIZE, FidelitySettings
 from imavatar_deploy.exporters.settings import ExportSettings
 
+pytestmark = pytest.mark.slow
+
 FRAMES = ("strong_001_64", "talk_021_64", "talk_099_64")
 
 COARSE = FidelitySettings(
