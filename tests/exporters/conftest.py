@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from imavatar_deploy.fidelity.golden import check_golden, read_golden, write_gol
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, save_checkpoint
 from imavatar_deploy.progress import Progress
+
+from ..shared_folders import shared_folder
 
 SMALL = NetworkSizes(
     geometry_layers=(64,) * 4,
@@ -111,8 +114,7 @@ class Exported:
 def exported(
     checkpoint: Path, small_limits: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Exported:
-    """The small avatar's folder."""
-    out = tmp_path_factory.mktemp("exported") / "avatar"
+    """The small avatar's folder, written once in a test run; its report has the times alone."""
     settings = ExportSettings(
         resolution=64,
         faces=2000,
@@ -122,12 +124,19 @@ def exported(
             fill=False, cut_bust=False
         ),  # the networks' own values at every vertex
     )
+
+    def write(folder: Path) -> None:
+        report = export_avatar(checkpoint, folder / "avatar", settings)
+        (folder / "seconds.json").write_text(json.dumps(report.seconds))
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("imavatar_deploy.exporters.student.train.REQUIRED_PSNR", STUDENT_PSNR)
         patch.setattr(
             "imavatar_deploy.exporters.fidelity.options.DEFAULT_TOLERANCES_FILE", small_limits
         )
-        return Exported(out, export_avatar(checkpoint, out, settings))
+        folder = shared_folder(tmp_path_factory, "exported", write)
+    seconds = json.loads((folder / "seconds.json").read_text())
+    return Exported(folder / "avatar", ExportReport(seconds=seconds))
 
 
 @pytest.fixture(scope="session")

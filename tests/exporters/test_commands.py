@@ -134,6 +134,8 @@ def test_command_writes_a_folder_and_reports_next_commands(
         "--no-student",
         "--parts",
         "none",
+        "--proof-size",
+        48,
     )
     assert result.exit_code == 0, result.output
     avatar = open_avatar(out)
