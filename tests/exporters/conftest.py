@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.consent import STATEMENT, Consent
 from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.fidelity.options import FidelitySettings
 from imavatar_deploy.exporters.formats import table
 from imavatar_deploy.exporters.formats.format import ExportInput
+from imavatar_deploy.exporters.formats.web import chromium
 from imavatar_deploy.exporters.formats.web.frames import browser_obstacle
 from imavatar_deploy.exporters.report import ExportReport
 from imavatar_deploy.exporters.settings import ExportSettings
@@ -28,6 +30,7 @@ from imavatar_deploy.model import ImplicitAvatar, NetworkSizes, save_checkpoint
 from imavatar_deploy.progress import Progress
 
 from ..shared_folders import shared_folder
+from ..tiny_avatar import tiny_avatar
 
 SMALL = NetworkSizes(
     geometry_layers=(64,) * 4,
@@ -144,6 +147,18 @@ def browser_here() -> None:
     """Skip the tests that need a browser where none can draw the page of the format web."""
     if obstacle := browser_obstacle():
         pytest.skip(obstacle)
+
+
+@pytest.fixture
+def limited_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Report a browser that hangs after a minute."""
+    monkeypatch.setattr(chromium, "LIMIT", 60.0)
+
+
+@pytest.fixture(scope="session")
+def head() -> Avatar:
+    """The egg, with expressions by OpenHead's names."""
+    return replace(tiny_avatar(), expression_names=HeadModel.load("openhead").expression_names)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,10 @@ from imavatar_deploy.exporters.formats.gltf.talkinghead import MIXES, VISEMES, w
 from imavatar_deploy.exporters.formats.gltf.vrm_rig import HEAD_HEIGHT
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.skeleton import NEUTRAL_EXPRESSION
-from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES, EYE_TURNS
 from imavatar_deploy.tracks import read_track
 
-from ..tiny_avatar import tiny_avatar
 from .test_gltf import LICENCE, document
 
 FINGER_BONES = [
@@ -49,12 +46,6 @@ REQUIRED = {
 """The bones whose absence TalkingHead 1.7.0 refuses."""
 
 LIST_OF_VISEMES = "sil PP FF TH DD kk CH SS nn RR aa E I O U"
-
-
-@pytest.fixture(scope="module")
-def head() -> Avatar:
-    """The egg, with expressions by OpenHead's names."""
-    return replace(tiny_avatar(), expression_names=HeadModel.load("openhead").expression_names)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,9 @@ from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
 from imavatar_deploy.exporters.formats.gltf.settings import GlbSettings
 from imavatar_deploy.exporters.formats.gltf.vrm import write_vrm
 from imavatar_deploy.exporters.formats.gltf.vrm_rig import HEAD_HEIGHT, PRESETS
-from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.retarget import ARKIT_NAMES
 
-from ..tiny_avatar import tiny_avatar
 from .test_gltf import LICENCE, document
 
 PARENTS = {
@@ -37,12 +34,6 @@ PARENTS = {
     **{f"{side}Hand": f"{side}LowerArm" for side in ("left", "right")},
 }
 """Bones that VRM 1.0 requires, and those of a head -> the humanoid bone above; without the root."""
-
-
-@pytest.fixture(scope="module")
-def head() -> Avatar:
-    """The egg, with expressions by OpenHead's names."""
-    return replace(tiny_avatar(), expression_names=HeadModel.load("openhead").expression_names)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,9 @@ from imavatar_deploy.exporters.formats.gltf.vrm import write_vrm
 from imavatar_deploy.exporters.formats.gltf.vrm_rig import HEAD_HEIGHT
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.skeleton import bone_rotations
-from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.retarget import ARKIT_NAMES
 
-from ..tiny_avatar import tiny_avatar
 from .test_glb_format import SMALL
 from .test_gltf import LICENCE, document, khronos
 
@@ -65,12 +62,6 @@ REQUIRED = {
         for bone in ("UpperArm", "LowerArm", "Hand", "UpperLeg", "LowerLeg", "Foot")
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def head() -> Avatar:
-    """The egg, with expressions by OpenHead's names."""
-    return replace(tiny_avatar(), expression_names=HeadModel.load("openhead").expression_names)
 
 
 @pytest.fixture(scope="module")

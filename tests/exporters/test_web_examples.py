@@ -37,18 +37,13 @@ STRICT = (
 )
 
 pytestmark = [
+    pytest.mark.usefixtures("limited_browser"),
     pytest.mark.usefixtures("browser_here"),
     pytest.mark.skipif(
         shutil.which("node") is None or not (COMPILERS / "three" / "build").is_dir(),
         reason="needs node, and the packages that tools/build_viewer.py installs",
     ),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A browser that hangs is reported after a minute."""
-    monkeypatch.setattr(driver, "LIMIT", 60.0)
 
 
 @pytest.fixture(scope="module")

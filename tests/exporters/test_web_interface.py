@@ -15,7 +15,6 @@ import pytest
 
 from imavatar_deploy.arrays import Array, UInt8
 from imavatar_deploy.avatar_io import AvatarFolder, open_avatar
-from imavatar_deploy.exporters.formats.web import chromium as driver
 from imavatar_deploy.exporters.formats.web.chromium import Page
 from imavatar_deploy.exporters.formats.web.format import write_page
 from imavatar_deploy.exporters.formats.web.frames import opened
@@ -26,7 +25,7 @@ from imavatar_deploy.viewer.avatar_file import encode
 from ..students import random_student
 from ..tiny_avatar import tiny_avatar
 
-pytestmark = pytest.mark.usefixtures("browser_here")
+pytestmark = pytest.mark.usefixtures("browser_here", "limited_browser")
 
 HEAD = "document.querySelector('imavatar-head')"
 NEXT_FRAME = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
@@ -47,12 +46,6 @@ CATCH_DOWNLOADS = """
 })()
 """
 """Keeps what the page saves in place of writing files. `fetch` of a blob needs no network."""
-
-
-@pytest.fixture(autouse=True)
-def _limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A browser that hangs is reported after a minute."""
-    monkeypatch.setattr(driver, "LIMIT", 60.0)
 
 
 def write_site(folder: Path, avatar_folder: AvatarFolder, student: Any = None) -> Path:

@@ -42,18 +42,13 @@ from imavatar_deploy.viewer.avatar_file import encode
 from ..students import random_student
 from ..tiny_avatar import tiny_avatar
 
+pytestmark = pytest.mark.usefixtures("limited_browser")
 needs_browser = pytest.mark.usefixtures("browser_here")
 
 ELEMENT = "document.querySelector('imavatar-head')"
 NEXT_FRAME = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SIZE = 96
 AXE = Path(__file__).parents[2] / "tools" / "viewer" / "node_modules" / "axe-core" / "axe.min.js"
-
-
-@pytest.fixture(autouse=True)
-def _limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A browser that hangs is reported after a minute."""
-    monkeypatch.setattr(driver, "LIMIT", 60.0)
 
 
 def camera_of(folder: AvatarFolder) -> Camera:

@@ -17,7 +17,6 @@ from imavatar_deploy.arrays import Array, UInt8
 from imavatar_deploy.avatar_io import open_avatar
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.conventions import UNITS_PER_METRE
-from imavatar_deploy.exporters.formats.web import chromium as driver
 from imavatar_deploy.exporters.formats.web.chromium import Page
 from imavatar_deploy.exporters.formats.web.format import write_page
 from imavatar_deploy.exporters.formats.web.frames import opened
@@ -33,6 +32,7 @@ SCRIPT = ROOT / "tools" / "build_viewer.py"
 MODULES = ROOT / "tools" / "viewer" / "node_modules"
 
 pytestmark = [
+    pytest.mark.usefixtures("limited_browser"),
     pytest.mark.usefixtures("browser_here"),
     pytest.mark.skipif(
         shutil.which("node") is None or not (MODULES / "three" / "build").is_dir(),
@@ -82,12 +82,6 @@ window.hits = (origin, direction) => {
 window.isReady = true;
 </script>
 """
-
-
-@pytest.fixture(autouse=True)
-def _limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A browser that hangs is reported after a minute."""
-    monkeypatch.setattr(driver, "LIMIT", 60.0)
 
 
 @pytest.fixture(scope="module")
