@@ -28,7 +28,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check
 	rm -rf build
 	$(BIN)/pip install --quiet --no-deps --target build/installed .
-	cd build/installed && ../../$(BIN)/mypy --config-file ../../pyproject.toml
+	cd build/installed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache
 
 # Opens exports in the programs that read them: see docs/importers.md. They are installed from PyPI and npm in an
 # environment of their own. Blender's module needs Python 3.11, and the tests of pages an installed Chromium.
@@ -66,4 +66,4 @@ $(VENV)/docs.stamp: $(VENV)/demo.stamp
 	touch $@
 
 clean:
-	rm -rf build $(OUT) $(VENV) $(CONSUMERS)
+	rm -rf build .mypy_cache $(OUT) $(VENV) $(CONSUMERS)
