@@ -73,7 +73,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video of a rendered person; nothing but its pictures is known of it."""
     folder = tmp_path_factory.mktemp("clip")
-    synthesise("male1", folder / "truth", frames=FRAMES, size=SIDE)
+    synthesise("male1", folder / "truth", frames=FRAMES, size=SIDE, subdivisions=1)
     files = sorted((folder / "truth" / "image").glob("*.png"), key=lambda file: int(file.stem))
     video = folder / "film" / "me.mp4"
     with open_video(video, SIDE, SIDE, 25) as add_image:

@@ -49,7 +49,7 @@ def pool(subject: HeadSurface) -> SamplePool:
 def filmed_subject(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Male1 in a few small frames, with his masks and labels."""
     folder = tmp_path_factory.mktemp("subject") / "male1"
-    synthesise("male1", folder, frames=FRAMES, size=SIDE)
+    synthesise("male1", folder, frames=FRAMES, size=SIDE, subdivisions=1)
     return folder
 
 
