@@ -31,7 +31,7 @@ async def follow(state: PageState, request: web.BaseRequest) -> web.StreamRespon
     """Send the packets of the motion over a WebSocket, which must not send anything itself."""
     if state.broadcast.edition is None:
         return text_answer(state, HTTPStatus.NOT_FOUND, "packets have no code for this head model")
-    if request.headers.get("Upgrade", "").lower() != "websocket":
+    if request.method != "GET" or request.headers.get("Upgrade", "").lower() != "websocket":
         return text_answer(state, HTTPStatus.UPGRADE_REQUIRED, f"{FOLLOW} is a WebSocket")
     if "Sec-WebSocket-Protocol" in request.headers:
         return text_answer(state, HTTPStatus.BAD_REQUEST, f"{FOLLOW} has no subprotocol")

@@ -37,16 +37,22 @@ behind."""
 
 BOUNDARY = "frame"
 
+CONTROL = "/control"
+"""Path of commands."""
+
 PAGE_MARK = f'<meta name="digitalSourceType" content="{TERM}">\n'.encode()
 """The mark of the page, which has no addresses of other sites in it."""
 
 
 async def answer(state: PageState, request: web.BaseRequest) -> web.StreamResponse:
-    """Answer one request by its row of `PAGES`, or apply a command."""
+    """Answer one request by its row of `PAGES`, or apply a command.
+
+    The answer to HEAD is that to GET: aiohttp leaves out its body.
+    """
     try:
-        if request.method not in ("GET", "POST"):
+        if request.method not in ("GET", "HEAD", "POST"):
             return text_answer(
-                state, HTTPStatus.NOT_IMPLEMENTED, "requests are GET, and POST for commands"
+                state, HTTPStatus.NOT_IMPLEMENTED, "requests are GET or HEAD, and POST for commands"
             )
         refusal = state.address.refusal(
             request.headers, request.rel_url.query, follows=request.path == FOLLOW
@@ -55,9 +61,15 @@ async def answer(state: PageState, request: web.BaseRequest) -> web.StreamRespon
             return text_answer(state, *refusal)
         if request.method == "POST":
             return await _control(state, request)
+        if request.path == CONTROL:
+            sentence = f"commands go to {CONTROL} as JSON in a POST"
+            refused = text_answer(state, HTTPStatus.METHOD_NOT_ALLOWED, sentence)
+            refused.headers["Allow"] = "POST"
+            return refused
         page = PAGES.get(request.path)
         if page is None:
-            return text_answer(state, HTTPStatus.NOT_FOUND, f"there are {', '.join(PAGES)}")
+            sentence = f"there are {', '.join(PAGES)} and {CONTROL} (POST)"
+            return text_answer(state, HTTPStatus.NOT_FOUND, sentence)
         return await page(state, request)
     except (ConnectionError, web.RequestPayloadError):  # the client has disconnected
         raise
@@ -74,8 +86,8 @@ async def answer(state: PageState, request: web.BaseRequest) -> web.StreamRespon
 async def _control(state: PageState, request: web.BaseRequest) -> web.Response:
     """Apply commands, which must come as JSON from this page."""
     length = request.headers.get("Content-Length", "")
-    if request.path != "/control":
-        return text_answer(state, HTTPStatus.NOT_FOUND, "commands go to /control")
+    if request.path != CONTROL:
+        return text_answer(state, HTTPStatus.NOT_FOUND, f"commands go to {CONTROL}")
     if request.content_type != JSON:
         return text_answer(state, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a command must be {JSON}")
     if not (length.isascii() and length.isdigit()):
@@ -156,13 +168,15 @@ async def _pictures(state: PageState, request: web.BaseRequest) -> web.StreamRes
 
     A browser shows a frame once the boundary after it has arrived.
     """
+    kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+    if request.method == "HEAD":
+        return web.Response(headers=headers_of(state, kind))
     with state.viewers.admit_client() as free:
         if not free:
             return text_answer(
                 state, HTTPStatus.SERVICE_UNAVAILABLE, "too many are watching; try again later"
             )
         limit_buffers(request, SEND_BUFFER_BYTES)
-        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
         response = web.StreamResponse(headers=headers_of(state, kind))
         response.force_close()
         await response.prepare(request)

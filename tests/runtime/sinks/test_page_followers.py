@@ -348,6 +348,52 @@ def test_beyond_loopback_every_request_needs_the_token() -> None:
         assert not STREAM.controls.paused
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_a_name_of_this_machine_is_answered_with_the_token(host: str) -> None:
+    """A site that lets its own name point here has no token; pages of others stay refused."""
+    with open_sink(f"http://{host}:0/?token={TOKEN}", STREAM) as sink:
+        name = {"Host": "mymachine:8080"}
+        own = {**name, "Origin": "http://mymachine:8080"}
+        other = {**name, "Origin": "http://evil.example:8080"}
+        rebound = {"Host": "evil.example:8080", "Origin": "http://evil.example:8080"}
+
+        async def conversation(session: aiohttp.ClientSession) -> list[int]:
+            path = f"/?token={TOKEN}"
+            statuses = [(await session.get(path, headers=name)).status]
+            statuses.append((await session.get("/", headers=name)).status)
+            statuses.append((await session.get("/", headers=rebound)).status)
+            control = f"/control?token={TOKEN}"
+            for headers in (other, rebound):
+                answer = await session.post(
+                    "/control" if headers is rebound else control,
+                    json={"pause": True},
+                    headers=headers,
+                )
+                statuses.append(answer.status)
+            for headers, query in ((other, f"?token={TOKEN}"), (rebound, "")):
+                with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                    await session.ws_connect(f"/live{query}", headers=headers)
+                statuses.append(refused.value.status)
+            async with session.ws_connect(f"/live?token={TOKEN}", headers=own) as follower:
+                write(sink, 0.5)
+                assert (await next_face(follower)).weights[0] == pytest.approx(0.5, abs=1e-4)
+            return statuses
+
+        assert talk(sink, conversation) == [200, 401, 401, 403, 401, 403, 401]
+    assert not STREAM.controls.paused
+
+
+def test_without_a_token_a_foreign_name_is_refused_and_told_why(sink: Sink) -> None:
+    async def conversation(session: aiohttp.ClientSession) -> tuple[int, str]:
+        answer = await session.get("/", headers={"Host": "mymachine:8080"})
+        return answer.status, await answer.text()
+
+    status, sentence = talk(sink, conversation)
+    assert status == 403
+    assert "not as mymachine:8080" in sentence
+    assert "?token=" in sentence
+
+
 def test_tokens_are_new_in_every_run_and_loopback_has_none() -> None:
     tokens = {Address("0.0.0.0", 8080).protected().token for _ in range(20)}
     assert len(tokens) == 20
