@@ -62,6 +62,16 @@ class Controls:
         self.zoom = 1.0
 
 
+def always() -> bool:
+    """Return True: the `needs_image` of sinks that take every image."""
+    return True
+
+
+def never() -> bool:
+    """Return False: the `needs_image` of sinks that take faces alone."""
+    return False
+
+
 def no_files(target: str) -> list[Path]:
     """Return no file: the `existing` of sinks that write none."""
     return []
@@ -149,6 +159,9 @@ class Sink:
     write_face: Callable[[Float32[Array, "50"], Float32[Array, "15"]], None] | None = None
     """Receives the expression and pose of each frame that shows a face, before its image and from
     the thread of the loop; it must not wait. None: the sink has no use for them."""
+    needs_image: Callable[[], bool] = always
+    """Returns whether the next frame's image is needed. A run in real time calls it once before
+    each frame, from the thread of the loop; it must not wait. What no sink needs is not drawn."""
 
 
 @dataclass(frozen=True)

@@ -149,12 +149,15 @@ async def _live(state: PageState, request: web.BaseRequest) -> web.Response:
 
 
 async def _jpeg(state: PageState, request: web.BaseRequest) -> web.Response:
-    frame = await state.screen.next_jpeg(0, TIMEOUT_SECONDS)
+    with state.screen.client() as number:
+        frame = await state.screen.next_jpeg(number, TIMEOUT_SECONDS)
     return _picture(state, "image/jpeg", frame and frame[1])
 
 
 async def _png(state: PageState, request: web.BaseRequest) -> web.Response:
-    return _picture(state, "image/png", await state.screen.png())
+    with state.screen.client() as number:
+        data = await state.screen.png(number, TIMEOUT_SECONDS)
+    return _picture(state, "image/png", data)
 
 
 def _picture(state: PageState, kind: str, data: bytes | None) -> web.Response:
@@ -171,7 +174,7 @@ async def _pictures(state: PageState, request: web.BaseRequest) -> web.StreamRes
     kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
     if request.method == "HEAD":
         return web.Response(headers=headers_of(state, kind))
-    with state.viewers.admit_client() as free:
+    with state.viewers.admit_client() as free, state.screen.client() as number:
         if not free:
             return text_answer(
                 state, HTTPStatus.SERVICE_UNAVAILABLE, "too many are watching; try again later"
@@ -181,7 +184,6 @@ async def _pictures(state: PageState, request: web.BaseRequest) -> web.StreamRes
         response.force_close()
         await response.prepare(request)
         await response.write(f"--{BOUNDARY}\r\n".encode())
-        number = 0
         while (frame := await state.screen.next_jpeg(number, TIMEOUT_SECONDS)) is not None:
             number, data = frame
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
@@ -212,7 +214,7 @@ async def _health(state: PageState, request: web.BaseRequest) -> web.Response:
     well = silent < TIMEOUT_SECONDS
     content = {
         "status": "ok" if well else f"no frame for {silent:.0f} s",
-        "frames": state.screen.number,
+        "frames": state.screen.frames,
         "seconds": round(time.monotonic() - state.began, 1),
     }
     return json_answer(state, content, HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE)
@@ -221,7 +223,8 @@ async def _health(state: PageState, request: web.BaseRequest) -> web.Response:
 async def _metrics(state: PageState, request: web.BaseRequest) -> web.Response:
     text = metrics_text(
         {
-            "frames_total": state.screen.number,
+            "frames_total": state.screen.frames,
+            "pictures_total": state.screen.number,
             "viewers": state.viewers.taken,
             "followers": state.followers.taken,
             "packets_sent_total": state.broadcast.sent,
