@@ -135,7 +135,7 @@ def _at_once(
                 show,
                 frames,
                 duration=config.duration,
-                send=_sender(sinks),
+                send=_sender(sinks, follow=config.follow),
             )
         _require_frames(frames)
     return PlayResult([*_reports(sinks), *statistics.report()], frames)
@@ -182,7 +182,7 @@ def _in_real_time(
                 show,
                 frames,
                 duration=config.duration,
-                send=_sender([thread.sink for thread in threads]),
+                send=_sender([thread.sink for thread in threads], follow=config.follow),
                 needed=needed,
             )
         _require_frames(frames)
@@ -193,13 +193,20 @@ def _in_real_time(
     )
 
 
-def _sender(sinks: Sequence[Sink]) -> Callable[[DriverState], None] | None:
-    """Return the function that passes a state to every sink that takes faces, if there is one."""
+def _sender(sinks: Sequence[Sink], *, follow: bool) -> Callable[[DriverState], None] | None:
+    """Return the function that passes a state to every sink that takes faces, if there is one.
+
+    Args:
+        follow: whether the run looks through the motion's cameras.
+    """
     receivers = [sink.write_face for sink in sinks if sink.write_face]
+    cameras = [sink.write_camera for sink in sinks if follow and sink.write_camera]
     if not receivers:
         return None
 
     def send(state: DriverState) -> None:
+        for write_camera in cameras:
+            write_camera(state.camera)
         for receive in receivers:
             receive(state.expression, state.pose)
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.avatar_io import AvatarFolder
+from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import UsageError
 
 Image = UInt8[Array, "H W 4"]
@@ -159,6 +160,9 @@ class Sink:
     write_face: Callable[[Float32[Array, "50"], Float32[Array, "15"]], None] | None = None
     """Receives the expression and pose of each frame that shows a face, before its image and from
     the thread of the loop; it must not wait. None: the sink has no use for them."""
+    write_camera: Callable[[Camera | None], None] | None = None
+    """Receives the camera of the motion, or None, before `write_face` of the same frame; only where
+    the run looks through the motion's cameras. None: the sink has no use for them."""
     needs_image: Callable[[], bool] = always
     """Returns whether the next frame's image is needed. A run in real time calls it once before
     each frame, from the thread of the loop; it must not wait. What no sink needs is not drawn."""

@@ -94,9 +94,12 @@ async def _send_until_end(
 async def _send_packets(
     state: PageState, response: web.WebSocketResponse, follower: Follower
 ) -> None:
-    """Send packets until the client has not taken one within the time limit."""
+    """Send packets and cameras until the client has not taken one within the time limit."""
     with suppress(asyncio.TimeoutError, ConnectionError):
         while True:
-            packet = await follower.next()
-            await asyncio.wait_for(response.send_bytes(packet), TIMEOUT_SECONDS)
-            state.broadcast.sent += 1
+            for message in await follower.next():
+                if isinstance(message, str):
+                    await asyncio.wait_for(response.send_str(message), TIMEOUT_SECONDS)
+                else:
+                    await asyncio.wait_for(response.send_bytes(message), TIMEOUT_SECONDS)
+                    state.broadcast.sent += 1
