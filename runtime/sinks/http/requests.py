@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
@@ -28,7 +28,6 @@ from .answers import (
     text_answer,
 )
 from .controls_api import REQUEST_BYTES, apply_commands
-from .metrics import metrics_text
 from .motion import FOLLOW, follow
 
 SEND_BUFFER_BYTES = 1 << 17
@@ -235,6 +234,33 @@ async def _metrics(state: PageState, request: web.BaseRequest) -> web.Response:
     return body_answer(
         state, HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", text.encode()
     )
+
+
+METRIC_PREFIX = "imavatar_"
+
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def metrics_text(counts: Mapping[str, int], figures: Mapping[str, Any]) -> str:
+    """Return the text format of Prometheus.
+
+    Counts have metrics of their own; the numbers among the figures are labelled gauges.
+
+    Args:
+        counts: name -> value; one that ends in `_total` only grows.
+        figures: text -> value, as a run displays them.
+    """
+    lines = []
+    for name, value in counts.items():
+        kind = "counter" if name.endswith("_total") else "gauge"
+        lines += [f"# TYPE {METRIC_PREFIX}{name} {kind}", f"{METRIC_PREFIX}{name} {value}"]
+    lines.append(f"# TYPE {METRIC_PREFIX}figure gauge")
+    lines += [
+        f'{METRIC_PREFIX}figure{{name="{name.translate(_ESCAPES)}"}} {float(value)!r}'
+        for name, value in figures.items()
+        if isinstance(value, (int, float)) and math.isfinite(value)
+    ]
+    return "\n".join(lines) + "\n"
 
 
 PAGES: dict[str, Callable[[PageState, web.BaseRequest], Awaitable[web.StreamResponse]]] = {

@@ -22,7 +22,7 @@ from imavatar_deploy.runtime.sinks import Sink, Stream, open_sink
 from imavatar_deploy.runtime.sinks.http import broadcast, motion, requests, server
 from imavatar_deploy.runtime.sinks.http.address import Address, read_address
 from imavatar_deploy.runtime.sinks.http.broadcast import QUEUE_PACKETS
-from imavatar_deploy.runtime.sinks.http.metrics import metrics_text
+from imavatar_deploy.runtime.sinks.http.requests import metrics_text
 from imavatar_deploy.runtime.sinks.http.server import MOST_FOLLOWERS
 from imavatar_deploy.runtime.streams import decode
 from imavatar_deploy.runtime.streams.camera_message import decode_camera
