@@ -152,9 +152,25 @@ def test_the_page_follows_a_sender(page: Page, tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / "live.png"), shown[-1])
         assert max(np.abs(shown[0].astype(int) - each).max() for each in shown[1:]) > 20
         assert page.errors() == []
+        assert not draws(address), "the pictures that the page showed at first have ended"
         page.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'm'}))")
         wait(page, "document.getElementById('head').naturalWidth === 96")
         assert page.evaluate(f"{ELEMENT} === null")
+        assert draws(address)
+
+
+def draws(address: str) -> bool:
+    """Whether a run draws while it sends 20 frames."""
+    first = last = figures(address)
+    while last["sent"] < first["sent"] + 20:
+        time.sleep(0.1)
+        last = figures(address)
+    return bool(last["drawn"] > first["drawn"])
+
+
+def figures(address: str) -> dict[str, float]:
+    with urllib.request.urlopen(f"{address}/stats.json", timeout=60) as answer:
+        return dict(json.loads(answer.read())["figures"])
 
 
 # A recording with cameras
