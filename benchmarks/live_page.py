@@ -6,16 +6,24 @@
 own. Followers of the WebSocket and viewers of the pictures are connected from this process. One
 follower does not read what it is sent; where it is disconnected, it connects again and does not
 read. The resident memory is that of the run's process. It needs Linux.
+
+    python benchmarks/live_page.py --rounds 5 [--followers 3] [--size 256]
+
+measures the CPU time of the run instead: where followers of the motion alone are connected, where
+one viewer of pictures is, too, and where another sink needs every image. The three alternate.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -136,20 +144,75 @@ async def measure(run: subprocess.Popen[str], port: int, minutes: float, count: 
             print(line)
 
 
-@click.command(help=(__doc__ or "").partition("\n")[0])
-@click.option("--minutes", default=10.0, show_default=True)
-@click.option("--followers", default=20, show_default=True)
-@click.option("--viewers", default=2, show_default=True)
-@click.option("--size", default=256, show_default=True)
-def main(minutes: float, followers: int, viewers: int, size: int) -> None:
-    """Measure one run."""
+# CPU time of drawing
+
+ROUND_SECONDS = 15.0
+"""Seconds of one measurement."""
+
+SETTLING_SECONDS = 3.0
+"""Seconds before it, for connections to be made."""
+
+CASES = (("followers alone", 0, ()), ("and one viewer of pictures", 1, ()))
+CASES += (("and --sink null, which draws every frame", 0, ("--sink", "null")),)
+
+
+def cpu_seconds(process: int) -> float:
+    """CPU time of a process so far, of all its threads."""
+    text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    user, system = text.rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+async def cpu_share(
+    run: subprocess.Popen[str], port: int, followers: int, viewers: int
+) -> tuple[float, float, float]:
+    """CPU seconds of a run in a second; its frames, and those that were drawn, a second."""
+    async with aiohttp.ClientSession(base_url=f"http://127.0.0.1:{port}") as session:
+        tasks = [asyncio.create_task(follow(session, Received())) for _ in range(followers)]
+        tasks += [asyncio.create_task(watch(session)) for _ in range(viewers)]
+        await asyncio.sleep(SETTLING_SECONDS)
+        readings = []
+        for _ in range(2):
+            figures = (await (await session.get("/stats.json")).json())["figures"]
+            readings.append(
+                (time.monotonic(), cpu_seconds(run.pid), figures["sent"], figures["drawn"])
+            )
+            if len(readings) == 1:
+                await asyncio.sleep(ROUND_SECONDS)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    seconds, *rest = (after - before for before, after in zip(*readings, strict=True))
+    cpu, sent, drawn = (each / seconds for each in rest)
+    return cpu, sent, drawn
+
+
+def compare_drawing(rounds: int, followers: int, size: int) -> None:
+    """Print the CPU time of each case, in turn in every round."""
+    print("| round | connected | CPU s a second | frames a second | drawn a second |")
+    print("|--:|:--|--:|--:|--:|")
+    shares: dict[str, list[float]] = {name: [] for name, *_ in CASES}
+    for number in range(1, rounds + 1):
+        for name, viewers, options in CASES:
+            with started_run(size, *options) as (run, port):
+                cpu, sent, drawn = asyncio.run(cpu_share(run, port, followers, viewers))
+            shares[name].append(cpu)
+            print(f"| {number} | {name} | {cpu:.3f} | {sent:.1f} | {drawn:.1f} |", flush=True)
+    print()
+    for name, values in shares.items():
+        print(f"{name}: median {sorted(values)[len(values) // 2]:.3f} CPU seconds a second")
+
+
+@contextmanager
+def started_run(size: int, *options: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A sender, and a run that plays it behind a page; yields the run and the port of its page."""
     python = [sys.executable, "-c"]
     send = [*python, COMMAND.format("imavatar_send"), "talk", "--to", f"udp://:{PORT}", "--loop"]
     play = [*python, COMMAND.format("imavatar_run"), "sample", "--source", f"udp://:{PORT}"]
-    play += ["--sink", "http://127.0.0.1:0", "--size", str(size)]
+    play += ["--sink", "http://127.0.0.1:0", "--size", str(size), *options]
     with (
         subprocess.Popen(send, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as sender,
-        subprocess.Popen(play, stderr=subprocess.PIPE, text=True) as run,
+        subprocess.Popen(play, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run,
     ):
         try:
             assert run.stderr is not None
@@ -157,15 +220,30 @@ def main(minutes: float, followers: int, viewers: int, size: int) -> None:
             while match is None and (line := run.stderr.readline()):
                 match = re.search(r"page: http://[^:]+:(\d+)", line)
             assert match, "the run has ended"
-            here = machine()
-            print(
-                f"{here['processor']}, {here['cores']} cores, load {here['load_average']}; "
-                f"{followers} followers, {viewers} viewers of pictures, {size} pixels\n"
-            )
-            asyncio.run(measure(run, int(match[1]), minutes, followers, viewers))
+            yield run, int(match[1])
         finally:
             sender.terminate()
             run.terminate()
+
+
+@click.command(help=(__doc__ or "").partition("\n")[0])
+@click.option("--minutes", default=10.0, show_default=True)
+@click.option("--followers", default=20, show_default=True)
+@click.option("--viewers", default=2, show_default=True)
+@click.option("--size", default=256, show_default=True)
+@click.option("--rounds", default=0, help="Measure the CPU time of drawing, so many times.")
+def main(minutes: float, followers: int, viewers: int, size: int, rounds: int) -> None:
+    """Measure one run, or the CPU time of several."""
+    here = machine()
+    print(
+        f"{here['processor']}, {here['cores']} cores, load {here['load_average']}; "
+        f"{followers} followers, {viewers} viewers of pictures, {size} pixels\n"
+    )
+    if rounds:
+        compare_drawing(rounds, followers, size)
+        return
+    with started_run(size) as (run, port):
+        asyncio.run(measure(run, port, minutes, followers, viewers))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 
+from imavatar_deploy.fidelity.report import written_stages
 from imavatar_deploy.model.checkpoint import load_variant
 from imavatar_deploy.model.tracing import TRACERS
 from imavatar_deploy.training.dataset import FaceDataset
@@ -99,11 +100,12 @@ def baked_measures(avatar: Path) -> dict[str, float]:
     """Metrics of the baked mesh in the fidelity report of an export, written or withheld."""
     manifest = avatar / "avatar.json"
     if manifest.is_file():
-        stages = json.loads(manifest.read_text(encoding="utf-8"))["fidelity"]["waterfall"]
+        written = json.loads(manifest.read_text(encoding="utf-8"))["fidelity"]
     else:
         report = avatar.with_name(f"{avatar.name}.rejected") / "report.json"
-        stages = json.loads(report.read_text(encoding="utf-8"))["waterfall"]
-    return next(stage["measures"] for stage in stages if stage["hop"] == "baked")
+        written = json.loads(report.read_text(encoding="utf-8"))
+    stages = written_stages(written)
+    return next(stage["measures"] for stage in stages if stage["stage"] == "baked")
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -16,6 +16,7 @@ from imavatar_deploy.errors import InputError, UsageError
 from imavatar_deploy.fidelity.draw import draw
 from imavatar_deploy.fidelity.held_out_frames import is_refined
 from imavatar_deploy.fidelity.reference_frames import REFERENCE_FILE, read_reference
+from imavatar_deploy.fidelity.report import written_stages
 from imavatar_deploy.fidelity.stage_metrics import (
     REFINED,
     TOLERANCES_FILE,
@@ -293,9 +294,9 @@ def _manifest(
         }
         fidelity[key] = kept | new[key]
     fidelity["parity"] = _merged(before.get("parity", ()), new["parity"], "subject")
-    if before.get("waterfall") or "waterfall" in new:
-        stages = (before.get("waterfall", ()), new.get("waterfall", ()))
-        fidelity["waterfall"] = _merged(*stages, "hop")
+    if stages := _merged(written_stages(before), new.get("stages", ()), "stage"):
+        fidelity["stages"] = stages
+    fidelity.pop("waterfall", None)  # the name of the list until version 0.2
     fidelity["notes"] = list(dict.fromkeys((*before.get("notes", ()), *new["notes"])))
     if "drift" in new:
         earlier = before.get("drift", {}).get("misses", "")

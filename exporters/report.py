@@ -65,7 +65,7 @@ class ExportReport:
             **({"refinement": self.refinement} if self.refinement else {}),
             "losses_mm": self.losses_mm,
             "losses_rgb": self.losses_rgb,
-            **({"waterfall": [stage.as_dict() for stage in self.stages]} if self.stages else {}),
+            **({"stages": [stage.as_dict() for stage in self.stages]} if self.stages else {}),
             **({"drift": self.drift} if self.drift else {}),
             "parity": [parity.as_dict() for parity in self.parity],
             "notes": self.notes,

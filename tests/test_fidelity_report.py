@@ -20,7 +20,7 @@ from imavatar_deploy.fidelity import (
 )
 from imavatar_deploy.fidelity.draw import compare_held_out, draw
 from imavatar_deploy.fidelity.held_out_frames import HeldOutFrames
-from imavatar_deploy.fidelity.report import fidelity_of
+from imavatar_deploy.fidelity.report import fidelity_of, written_stages
 from imavatar_deploy.fidelity.stage_metrics import REFINED, STAGE_NAMES, measure
 from imavatar_deploy.runtime import Player
 from imavatar_deploy.tracks import read_track
@@ -43,7 +43,7 @@ def rewrite(folder: Path, name: str, document: object) -> None:
 def test_a_report_is_read_as_it_was_written() -> None:
     written = open_avatar("sample").manifest["fidelity"]
     report = read_fidelity("sample")
-    assert [stage.as_dict() for stage in report.stages] == written["waterfall"]
+    assert [stage.as_dict() for stage in report.stages] == written["stages"]
     assert [parity.as_dict() for parity in report.parity] == written["parity"]
     assert tuple(stage.name for stage in report.stages) == (*STAGE_NAMES, REFINED)
     assert all(isinstance(stage, StageReport) for stage in report.stages)
@@ -54,7 +54,7 @@ def test_a_report_is_read_as_it_was_written() -> None:
     assert report.student == written["student"]
     baked, tensorrt = report.stage("baked"), report.stage("tensorrt")
     assert baked is not None
-    assert baked.measures == written["waterfall"][0]["measures"]
+    assert baked.measures == written["stages"][0]["measures"]
     assert baked.measures["psnr"] > baked.limits["psnr"]
     assert tensorrt is not None
     assert tensorrt.not_run
@@ -64,7 +64,7 @@ def test_a_report_is_read_as_it_was_written() -> None:
 def test_a_miss_and_its_reason_are_read() -> None:
     manifest = json.loads(json.dumps(open_avatar("sample").manifest))
     written = manifest["fidelity"]
-    written["waterfall"][0]["measures"]["psnr"] = 20.0
+    written["stages"][0]["measures"]["psnr"] = 20.0
     (texture,) = [row for row in written["parity"] if row["subject"] == "texture"]
     texture["arrays"]["rgb"]["problem"] = "differs by 0.5"
     written["drift"] = {"date": "2026-01-02", "reason": "a sketch", "misses": "much"}
@@ -75,7 +75,17 @@ def test_a_miss_and_its_reason_are_read() -> None:
     assert "a sketch" in report.drift
 
 
-@pytest.mark.parametrize("damage", ["fidelity", "parity", "hop"])
+def test_the_names_of_version_0_2_are_read() -> None:
+    manifest = json.loads(json.dumps(open_avatar("sample").manifest))
+    written = manifest["fidelity"]
+    written["waterfall"] = [
+        {"hop": row.pop("stage"), **row} for row in json.loads(json.dumps(written.pop("stages")))
+    ]
+    assert fidelity_of(manifest) == read_fidelity("sample")
+    assert written_stages({}) == []
+
+
+@pytest.mark.parametrize("damage", ["fidelity", "parity", "stage"])
 def test_a_folder_without_a_report_is_refused(tmp_path: Path, damage: str) -> None:
     folder = copy_of_sample(tmp_path / "avatar")
     manifest = json.loads((folder / "avatar.json").read_text(encoding="utf-8"))
@@ -84,7 +94,7 @@ def test_a_folder_without_a_report_is_refused(tmp_path: Path, damage: str) -> No
     elif damage == "parity":
         del manifest["fidelity"]["parity"]
     else:
-        del manifest["fidelity"]["waterfall"][0]["hop"]
+        del manifest["fidelity"]["stages"][0]["stage"]
     rewrite(folder, "avatar.json", manifest)
     with pytest.raises(InputError, match="no usable fidelity report"):
         read_fidelity(folder)

@@ -1,8 +1,9 @@
-"""Write the test vectors of FLAME packets: `docs/packets/packets.json` and `motion.json`.
+"""Write the test vectors of FLAME packets: `packets.json`, `motion.json` and `cameras.json`.
 
     python tools/build_packet_vectors.py [--out FOLDER]
 
-`docs/packets/README.md` describes them. The result is the same every time, and is committed.
+They are in `docs/packets/`, whose `README.md` describes them. The result is the same every time,
+and is committed.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ from typing import Any
 
 import numpy as np
 
+from imavatar_deploy.camera import Camera, orbited
 from imavatar_deploy.conventions import EXPRESSION_SIZE, POSE_SIZE
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.runtime.live.motion.face_state import CHANNELS, face_of
 from imavatar_deploy.runtime.live.motion.jitter_buffer import DROPOUTS, JitterBuffer
 from imavatar_deploy.runtime.streams import EDITION_CODES, decode, encode
+from imavatar_deploy.runtime.streams.camera_message import (
+    camera_between,
+    decode_camera,
+    encode_camera,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "docs" / "packets"
@@ -203,18 +210,103 @@ def motion_vectors() -> dict[str, Any]:
     return {"version": 1, "steps": steps}
 
 
+def _camera(yaw: float = 0.0, pitch: float = 0.0, zoom: float = 1.0) -> Camera:
+    matrix = np.array([[1, 0, 0, 0.125], [0, 1, 0, -0.25], [0, 0, 1, -4]], dtype=np.float32)
+    lens = np.array([2, 1.5, 0.5, 0.45], dtype=np.float32)
+    return orbited(Camera(matrix, lens), yaw=yaw, pitch=pitch, zoom=zoom)
+
+
+def _contents(camera: Camera | None) -> dict[str, list[float]] | None:
+    if camera is None:
+        return None
+    return {
+        "world_to_camera": camera.world_to_camera.astype(float).ravel().tolist(),
+        "intrinsics": camera.intrinsics.astype(float).tolist(),
+    }
+
+
+def camera_messages() -> list[dict[str, Any]]:
+    """Messages of cameras, and their contents."""
+    good = {"world_to_camera": [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, -4], "intrinsics": [2, 2, 0.5, 1]}
+    mirror = [-1, *good["world_to_camera"][1:]]
+    texts = {
+        "from the front": encode_camera(_camera()),
+        "turned and enlarged": encode_camera(_camera(0.5, -0.25, 1.5)),
+        "whole numbers": json.dumps({"camera": good}),
+        "with other keys": json.dumps({"camera": {**good, "lens": "50 mm"}, "note": 1}),
+        "no camera": encode_camera(None),
+        "another kind": '{"title": "a motion"}',
+        "empty object": "{}",
+        "not JSON": "camera",
+        "not a number": encode_camera(_camera()).replace("2.0", "NaN"),
+        "too large a number": encode_camera(_camera()).replace("2.0", "1e400"),
+        "a list": "[1, 2]",
+        "a camera that is a number": '{"camera": 1}',
+        "11 numbers": json.dumps({"camera": {**good, "world_to_camera": [0.0] * 11}}),
+        "no lens": json.dumps({"camera": {"world_to_camera": good["world_to_camera"]}}),
+        "a text among the numbers": json.dumps({"camera": {**good, "intrinsics": [2, 2, "1", 1]}}),
+        "true among the numbers": json.dumps({"camera": {**good, "intrinsics": [2, 2, True, 1]}}),
+        "a mirror": json.dumps({"camera": {**good, "world_to_camera": mirror}}),
+        "no rotation": json.dumps({"camera": {**good, "world_to_camera": [0.0] * 12}}),
+        "a negative focal length": json.dumps({"camera": {**good, "intrinsics": [-2, 2, 0, 0]}}),
+        "too long": json.dumps({"camera": good, "padding": "x" * 1200}),
+    }
+    rows: list[dict[str, Any]] = []
+    for name, text in texts.items():
+        expected: Any
+        try:
+            expected = _contents(decode_camera(text))
+        except InputError:
+            expected = "refused"
+        except KeyError:
+            expected = "ignored"
+        rows.append({"name": name, "text": text, "expected": expected})
+    return rows
+
+
+def camera_steps() -> list[dict[str, Any]]:
+    """Packets with their cameras, and the camera at times after them."""
+    cameras: dict[float, Camera | None] = {
+        10.0: None,
+        10.04: _camera(),
+        10.08: _camera(0.2, 0.1, 1.25),
+        10.12: _camera(0.2, 0.1, 1.25),
+        10.16: _camera(-1.5),  # a cut
+        10.2: _camera(-1.4, -0.3),
+        10.24: None,
+    }
+    steps: list[dict[str, Any]] = [
+        {"packet": time, "camera": _contents(camera)} for time, camera in cameras.items()
+    ]
+    times = list(cameras)
+    for time in (9.9, 10.01, 10.04, 10.05, 10.07, 10.1, 10.13, 10.159, 10.17, 10.19, 10.23, 10.5):
+        index = max(sum(each <= time for each in times) - 1, 0)
+        before = cameras[times[index]]
+        after = cameras[times[min(index + 1, len(times) - 1)]]
+        if before is not None and after is not None and time > times[index]:
+            share = (time - times[index]) / (times[index + 1] - times[index])
+            before = camera_between(before, after, share)
+        steps.append({"read": time, "expected": _contents(before)})
+    return steps
+
+
 def main() -> None:
-    """Write both files and print their sizes."""
+    """Write the files and print their sizes."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=OUT)
     out = parser.parse_args().out
-    for name, content in (("packets.json", packet_vectors()), ("motion.json", motion_vectors())):
-        if name == "packets.json":
-            lines = ",\n".join(json.dumps(row) for row in content["packets"])
-            text = f'{{"version": 1, "packets": [\n{lines}\n]}}\n'
-        else:
-            lines = ",\n".join(json.dumps(row) for row in content["steps"])
-            text = f'{{"version": 1, "steps": [\n{lines}\n]}}\n'
+    cameras = {"version": 1, "messages": camera_messages(), "steps": camera_steps()}
+    for name, content in (
+        ("packets.json", packet_vectors()),
+        ("motion.json", motion_vectors()),
+        ("cameras.json", cameras),
+    ):
+        parts = ['"version": 1']
+        for key in ("packets", "messages", "steps"):
+            if key in content:
+                lines = ",\n".join(json.dumps(row) for row in content[key])
+                parts.append(f'"{key}": [\n{lines}\n]')
+        text = f"{{{', '.join(parts)}}}\n"
         (out / name).write_text(text, encoding="utf-8")
         print(f"{out / name}: {len(text)} bytes")
 

@@ -88,7 +88,7 @@ def fidelity_of(manifest: Mapping[str, Any]) -> FidelityReport:
     """
     written = manifest["fidelity"]
     return FidelityReport(
-        stages=tuple(map(_stage, written.get("waterfall", ()))),
+        stages=tuple(map(_stage, written_stages(written))),
         parity=tuple(map(_parity, written["parity"])),
         drift=drift_note(manifest),
         surface=dict(written["surface"]),
@@ -100,10 +100,26 @@ def fidelity_of(manifest: Mapping[str, Any]) -> FidelityReport:
     )
 
 
+def written_stages(fidelity: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the stages of a report as `ExportReport.as_dict` wrote it, by their present names.
+
+    Until version 0.2 the list was called `waterfall`, and the name of a stage `hop`.
+
+    Raises:
+        KeyError, TypeError, ValueError: the report is malformed.
+    """
+    if "stages" in fidelity:
+        return [dict(row) for row in fidelity["stages"]]
+    return [
+        {"stage": row["hop"], **{key: row[key] for key in row if key != "hop"}}
+        for row in fidelity.get("waterfall", ())
+    ]
+
+
 def _stage(written: Mapping[str, Any]) -> StageReport:
     """Inverse of `StageReport.as_dict`."""
     return StageReport(
-        written["hop"],
+        written["stage"],
         written["from"],
         written["to"],
         dict(written.get("measures", {})),

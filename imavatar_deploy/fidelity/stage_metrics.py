@@ -311,7 +311,7 @@ class StageReport:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as JSON-ready values."""
-        head = {"hop": self.name, "from": self.start, "to": self.end}
+        head = {"stage": self.name, "from": self.start, "to": self.end}
         if self.not_run:
             return {**head, "not_run": self.not_run}
         return {

@@ -133,7 +133,8 @@ Examples:
     "--budget",
     type=DURATION,
     help="Exit with code 4 when the 95th percentile of the latency is over it, such as 16.7ms: "
-    "from capture to picture in real time, else of drawing a frame.",
+    "from capture to picture in real time, else of drawing a frame. Every frame is then drawn, "
+    "also where browsers alone watch.",
 )
 def run(
     avatar: str,
@@ -201,6 +202,7 @@ def run(
         synthetic_mark,
         signer,
         overwrite,
+        draw_always=budget is not None,
     )
     with ExitStack() as stack:
         motion = stack.enter_context(open_source(source, selection))

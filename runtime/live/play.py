@@ -20,7 +20,7 @@ from ..sinks.sink import Controls, Image
 from ..sources import LiveSource, Source
 from .drivers import DriverState, LiveDriver, TrackDriver
 from .render_loop import AtOnce, FrameCounts, RealTime, Viewpoint, milliseconds, run_loop, warm_up
-from .sink_thread import open_sink_threads
+from .sink_thread import SinkThread, open_sink_threads
 from .statistics import Statistics, reporting
 
 
@@ -46,6 +46,8 @@ class PlayConfig:
     """Signs videos and pictures."""
     overwrite: bool = False
     """Whether a sequence of images also removes those of a longer earlier run."""
+    draw_always: bool = False
+    """Draw also frames that no sink needs, as to measure the latency of drawing."""
 
     def stream(
         self,
@@ -133,7 +135,7 @@ def _at_once(
                 show,
                 frames,
                 duration=config.duration,
-                send=_sender(sinks),
+                send=_sender(sinks, follow=config.follow),
             )
         _require_frames(frames)
     return PlayResult([*_reports(sinks), *statistics.report()], frames)
@@ -145,7 +147,7 @@ def _in_real_time(
     driver: LiveDriver | TrackDriver,
     config: PlayConfig,
 ) -> PlayResult:
-    """Draw on time: late frames are skipped, and Ctrl-C ends the run as usual."""
+    """Draw on time what a sink needs: late frames are skipped, and Ctrl-C ends the run as usual."""
     frames = FrameCounts()
     fps = source.fps if config.fps is None else config.fps
     live = source if isinstance(source, LiveSource) else None
@@ -159,8 +161,14 @@ def _in_real_time(
             tell(greeting)
         statistics.start()
 
+        receivers: list[SinkThread] = []
+
+        def needed() -> bool:
+            receivers[:] = [thread for thread in threads if thread.sink.needs_image()]
+            return config.draw_always or bool(receivers)
+
         def show(tick: int, image: Image) -> None:
-            for thread in threads:
+            for thread in receivers:
                 thread.offer(tick, image)
 
         with (
@@ -174,21 +182,31 @@ def _in_real_time(
                 show,
                 frames,
                 duration=config.duration,
-                send=_sender([thread.sink for thread in threads]),
+                send=_sender([thread.sink for thread in threads], follow=config.follow),
+                needed=needed,
             )
         _require_frames(frames)
-        if live and frames.faceless == frames.drawn:
+        if live and frames.faceless == frames.played:
             raise InputError(statistics.faceless_line())
     return PlayResult(
         [*_reports([thread.sink for thread in threads]), *statistics.report()], frames
     )
 
 
-def _sender(sinks: Sequence[Sink]) -> Callable[[DriverState], None]:
-    """Return the function that passes a state to every sink that takes faces."""
+def _sender(sinks: Sequence[Sink], *, follow: bool) -> Callable[[DriverState], None] | None:
+    """Return the function that passes a state to every sink that takes faces, if there is one.
+
+    Args:
+        follow: whether the run looks through the motion's cameras.
+    """
     receivers = [sink.write_face for sink in sinks if sink.write_face]
+    cameras = [sink.write_camera for sink in sinks if follow and sink.write_camera]
+    if not receivers:
+        return None
 
     def send(state: DriverState) -> None:
+        for write_camera in cameras:
+            write_camera(state.camera)
         for receive in receivers:
             receive(state.expression, state.pose)
 
@@ -200,7 +218,7 @@ def _reports(sinks: Sequence[Sink]) -> list[str]:
 
 
 def _require_frames(frames: FrameCounts) -> None:
-    if not frames.drawn:
+    if not frames.played:
         raise InputError("the source ended without a single frame, so there is nothing to write")
 
 

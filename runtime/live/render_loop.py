@@ -14,7 +14,7 @@ from imavatar_deploy.errors import UsageError
 from imavatar_deploy.tracks.edit import FASTEST
 
 from ..player import Player
-from ..sinks.sink import Controls, Image
+from ..sinks.sink import Controls, Image, always
 from ..sources.observation import Inbox
 from ..timing import PERCENTILES
 from .drivers import NEUTRAL_STATE, Driver, DriverState
@@ -143,11 +143,20 @@ class FrameCounts:
 
     drawn: int = 0
     faceless: int = 0
-    """Frames drawn before the first face arrived."""
+    """Frames before the first face arrived, drawn or not."""
     waiting: int = 0
     """Frames of a face that is held or relaxing in a dropout; they have no latency."""
     latency: Latencies = field(default_factory=Latencies)
-    """In real time from capture to the finished image, else of drawing alone."""
+    """In real time from capture to the finished image, else of drawing alone; of drawn frames."""
+    undrawn: int = 0
+    """Frames whose image no sink needed."""
+    sent: int = 0
+    """Frames, drawn or not, whose face was sent to a sink."""
+
+    @property
+    def played(self) -> int:
+        """All frames, drawn or not."""
+        return self.drawn + self.undrawn
 
 
 @dataclass(frozen=True)
@@ -198,8 +207,11 @@ def run_loop(
     *,
     duration: float | None = None,
     send: Callable[[DriverState], None] | None = None,
+    needed: Callable[[], bool] = always,
 ) -> None:
-    """Draw a driver's states until it ends, `duration` seconds have passed, or the user stops it.
+    """Send and draw a driver's states.
+
+    It ends with the driver, when `duration` seconds have passed, or when the user stops it.
 
     One tick:
 
@@ -207,14 +219,17 @@ def run_loop(
         paused                           the driver skips the time of the tick; the last state stays
         else                             take the driver's state; return when it has ended
         calibration requested            pass it to the driver
-        always                           send the state, draw it, show the image, count it
+        always                           send the state and count it
+        an image is needed               draw the state and show the image
 
-    The latency of a frame counts only where its face follows the source and nothing is paused.
+    The latency of a frame counts only where it is drawn, its face follows the source and nothing is
+    paused.
 
     Args:
         show: receives the number of a tick and its image, and must not wait.
         frames: updated on every tick.
         send: receives the state of each tick that shows a face, and must not wait.
+        needed: returns whether the image of a tick is needed, and must not wait.
     """
     controls = view.controls
     state = NEUTRAL_STATE
@@ -240,10 +255,14 @@ def run_loop(
             controls.recalibrate = False
         if send is not None and state.captured is not None:
             send(state)
-        show(tick, view.draw(state))
-        frames.drawn += 1
+            frames.sent += 1
         frames.faceless += state.captured is None
         frames.waiting += not state.fresh
+        if not needed():
+            frames.undrawn += 1
+            continue
+        show(tick, view.draw(state))
+        frames.drawn += 1
         if state.captured is not None and state.fresh and not controls.paused:
             begun = state.captured if isinstance(ticker, RealTime) else before
             frames.latency.add(time.monotonic() - begun)

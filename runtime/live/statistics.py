@@ -53,11 +53,12 @@ class Statistics:
     def snapshot(self) -> dict[str, Any]:
         """Figures so far, by name."""
         seconds = time.monotonic() - self.began
-        rate = self.frames.drawn / seconds if seconds else 0.0
+        rate = self.frames.played / seconds if seconds else 0.0
         figures = {
             "seconds": round(seconds, 1),
-            "drawn": self.frames.drawn,
             "frames a second": round(rate, 1),
+            "drawn": self.frames.drawn,
+            **({"sent": self.frames.sent} if self.frames.sent else {}),
         }
         return (
             figures
@@ -73,7 +74,7 @@ class Statistics:
     def faceless(self) -> bool:
         """Whether a stream has shown no face for longer than it takes to begin."""
         waiting = (
-            self.frames.drawn == self.frames.faceless
+            self.frames.played == self.frames.faceless
             and time.monotonic() - self.began > NO_FACE_SECONDS
         )
         return self.source is not None and waiting
@@ -122,10 +123,17 @@ class Statistics:
         lines = []
         if self.source:
             lines.append(self.source_line())
-        rate = self.frames.drawn / max(seconds, 1e-9)
-        drawn = f"drew {self.frames.drawn} frames at {rate:.1f} a second"
+        frames = self.frames
+        rate = frames.played / max(seconds, 1e-9)
+        verb = "played" if frames.undrawn else "drew"
+        played = f"{verb} {frames.played} frames at {rate:.1f} a second"
         real_time = isinstance(self.ticker, RealTime)
-        lines.append(f"{drawn}, {self.ticker.missed} left out for time" if real_time else drawn)
+        lines.append(f"{played}, {self.ticker.missed} left out for time" if real_time else played)
+        if frames.undrawn:
+            lines.append(
+                f"drew {frames.drawn} of them, and sent the motion of {frames.sent}: no sink "
+                f"needed a picture of the other {frames.undrawn}"
+            )
         if len(self.frames.latency):
             kind = "capture to picture" if real_time else "a frame's drawing"
             lines.append(f"{kind}: {self.frames.latency}" + self._latency_note())

@@ -13,7 +13,7 @@ from imavatar_deploy.head_model import OPENHEAD
 from ..streams.arkit_packets import PACKETS, PORTS, arkit_face
 from ..streams.sending import Channel
 from ..streams.udp_address import LOOPBACK, address_of, receiver_of, sending_socket
-from .sink import Image, Sink, SinkFormat, Stream
+from .sink import Image, Sink, SinkFormat, Stream, never
 
 
 @contextmanager
@@ -44,7 +44,11 @@ def _open(scheme: str, target: str, stream: Stream) -> Iterator[Sink]:
             return line + (refused if channel.refused else "")
 
         yield Sink(
-            _ignore, report, greeting=f"sending to {scheme}://{receiver}", write_face=write_face
+            _ignore,
+            report,
+            greeting=f"sending to {scheme}://{receiver}",
+            write_face=write_face,
+            needs_image=never,
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, UInt8
 from imavatar_deploy.avatar_io import AvatarFolder
+from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import UsageError
 
 Image = UInt8[Array, "H W 4"]
@@ -60,6 +61,16 @@ class Controls:
         self.yaw = 0.0
         self.pitch = 0.0
         self.zoom = 1.0
+
+
+def always() -> bool:
+    """Return True: the `needs_image` of sinks that take every image."""
+    return True
+
+
+def never() -> bool:
+    """Return False: the `needs_image` of sinks that take faces alone."""
+    return False
 
 
 def no_files(target: str) -> list[Path]:
@@ -149,6 +160,12 @@ class Sink:
     write_face: Callable[[Float32[Array, "50"], Float32[Array, "15"]], None] | None = None
     """Receives the expression and pose of each frame that shows a face, before its image and from
     the thread of the loop; it must not wait. None: the sink has no use for them."""
+    write_camera: Callable[[Camera | None], None] | None = None
+    """Receives the camera of the motion, or None, before `write_face` of the same frame; only where
+    the run looks through the motion's cameras. None: the sink has no use for them."""
+    needs_image: Callable[[], bool] = always
+    """Returns whether the next frame's image is needed. A run in real time calls it once before
+    each frame, from the thread of the loop; it must not wait. What no sink needs is not drawn."""
 
 
 @dataclass(frozen=True)

@@ -165,9 +165,9 @@ class TestManifest:
         assert any(name.startswith("glb: ") for name in new["fidelity"]["losses_mm"])
 
     def test_browser_is_compared_with_the_student_of_the_folder(self, added: Added) -> None:
-        stages = open_avatar(added.folder).manifest["fidelity"]["waterfall"]
-        assert [stage["hop"] for stage in stages].count("browser") == 1
-        browser = next(stage for stage in stages if stage["hop"] == "browser")
+        stages = open_avatar(added.folder).manifest["fidelity"]["stages"]
+        assert [stage["stage"] for stage in stages].count("browser") == 1
+        browser = next(stage for stage in stages if stage["stage"] == "browser")
         assert browser["from"] == "student"
         assert "not_run" in browser or browser["measures"]["psnr"] > 35
 

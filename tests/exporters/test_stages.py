@@ -92,10 +92,10 @@ def damage_bake(monkeypatch: pytest.MonkeyPatch, name: str, damage: Any) -> None
 
 
 def test_a_sound_avatar_passes_every_stage_that_runs(exported: Exported) -> None:
-    rows = open_avatar(exported.folder).manifest["fidelity"]["waterfall"]
-    assert [row["hop"] for row in rows] == [stage.name for stage in FIDELITY_STAGES]
-    assert [row["hop"] for row in rows] == list(STAGE_NAMES)
-    ran = {row["hop"]: row for row in rows if "not_run" not in row}
+    rows = open_avatar(exported.folder).manifest["fidelity"]["stages"]
+    assert [row["stage"] for row in rows] == [stage.name for stage in FIDELITY_STAGES]
+    assert [row["stage"] for row in rows] == list(STAGE_NAMES)
+    ran = {row["stage"]: row for row in rows if "not_run" not in row}
     assert set(ran) == {"baked", "onnx", "student"}
     assert all(row["passed"] and set(row["measures"]) == set(METRIC_NAMES) for row in ran.values())
     assert ran["onnx"]["measures"]["worst_psnr"] > ran["student"]["measures"]["psnr"] + 20
@@ -107,7 +107,7 @@ def test_its_files_alone_suffice_to_measure_it_again(exported: Exported, tmp_pat
     assert "mouth" in result.output
     folder = open_avatar(exported.folder)
     pixel, student = compare_shadings(folder)
-    at_export = folder.manifest["fidelity"]["waterfall"][0]["measures"]
+    at_export = folder.manifest["fidelity"]["stages"][0]["measures"]
     assert pixel.measures["psnr"] == pytest.approx(at_export["psnr"], abs=0.01)
     assert pixel.measures["normal_angle"] == pytest.approx(at_export["normal_angle"], abs=0.01)
     assert student.limits["psnr"] < pixel.limits["psnr"], "errors of stages add up"
@@ -237,7 +237,7 @@ class TestDamage:
         assert "the stage baked (implicit -> baked) differs too much" in result.output
         assert [path.name for path in tmp_path.iterdir()] == ["avatar.rejected"]
         rejected = tmp_path / "avatar.rejected"
-        (baked,) = json.loads((rejected / "report.json").read_text())["waterfall"]
+        (baked,) = json.loads((rejected / "report.json").read_text())["stages"]
         assert not baked["passed"]
         assert set(baked["worst_frames"]) <= set(baked["limits"])
         assert set(baked["worst_frames"].values()) <= set(frame_names("openhead"))
@@ -355,8 +355,8 @@ class TestTolerances:
 
 
 def test_a_stage_that_cannot_run_reports_the_reason(exported: Exported) -> None:
-    rows: list[Mapping[str, Any]] = open_avatar(exported.folder).manifest["fidelity"]["waterfall"]
-    (row,) = [row for row in rows if row["hop"] == "tensorrt"]
+    rows: list[Mapping[str, Any]] = open_avatar(exported.folder).manifest["fidelity"]["stages"]
+    (row,) = [row for row in rows if row["stage"] == "tensorrt"]
     assert row["not_run"] == "no engine among these formats"
 
 

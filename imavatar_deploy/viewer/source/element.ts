@@ -1,6 +1,7 @@
 /** `<imavatar-head src="avatar.bin" track="track.json">`: loads, draws and animates an avatar. */
 
 import { OrbitCamera } from "./camera";
+import type { View } from "./cameras";
 import { Deformer } from "./deformer";
 import { POSE_SIZE } from "./kinematics";
 import { Follower, type LiveCounts } from "./live";
@@ -127,7 +128,7 @@ export class ImavatarHead extends Base {
     return { expression: this.expression.slice(), pose: this.pose.slice() };
   }
 
-  /** Return to the neutral face and the front view; a track stops. */
+  /** Return to the neutral face and the camera that is followed or the front view; a track stops. */
   reset(): void {
     this.pause();
     this.expression.fill(0);
@@ -172,6 +173,7 @@ export class ImavatarHead extends Base {
   unfollow(): void {
     this.follower?.stop();
     this.follower = undefined;
+    this.followCamera(null);
   }
 
   /** Counts of the packets that were followed; undefined without `follow`. */
@@ -194,6 +196,11 @@ export class ImavatarHead extends Base {
       seconds: this.seconds,
       duration: this.track ? duration(this.track) : 0,
     };
+  }
+
+  /** Look through the camera of a motion that is followed, unless the user has turned the view. */
+  followCamera(camera: View | null): void {
+    if (this.camera?.follow(camera)) this.redraw();
   }
 
   /** Turn the view; radians. */

@@ -1,5 +1,6 @@
 /** `follow(url)`: the motion of a WebSocket of FLAME packets, played on an avatar. */
 
+import { CameraBuffer, decodeCamera, type View } from "./cameras";
 import { IntervalEstimator, SenderClock } from "./clock";
 import type { ImavatarHead } from "./element";
 import { EXPRESSIONS, faceOf, JitterBuffer } from "./jitter";
@@ -16,7 +17,7 @@ const SEQUENCES = 2 ** 32;
 export interface LiveCounts {
   received: number;
   lost: number; // missing by their numbers
-  refused: number; // malformed, or of another head model
+  refused: number; // malformed, or of another head model; messages of cameras, too
   late: number; // repeated, or too late to be shown
 }
 
@@ -25,8 +26,10 @@ export class Follower {
   readonly counts: LiveCounts = { received: 0, lost: 0, refused: 0, late: 0 };
   private readonly buffer = new JitterBuffer();
   private readonly intervals = new IntervalEstimator(FIRST_INTERVAL);
+  private readonly cameras = new CameraBuffer();
   private clock = new SenderClock();
   private socket: WebSocket | undefined;
+  private camera: View | null = null; // of the next packets
   private sequence: number | undefined;
   private shown = -Infinity; // the sender's time on display
   private pause = FIRST_PAUSE;
@@ -95,12 +98,18 @@ export class Follower {
   private lose(): void {
     this.isConnected = false;
     this.sequence = undefined;
+    this.camera = null;
     this.head.dispatchEvent(new CustomEvent("disconnected", { detail: this.url }));
   }
 
   private receive(data: unknown): void {
     let packet: Packet;
     try {
+      if (typeof data === "string") {
+        const camera = decodeCamera(data);
+        if (camera !== undefined) this.camera = camera;
+        return;
+      }
       packet = decodePacket(data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(0));
     } catch {
       this.counts.refused++;
@@ -121,9 +130,11 @@ export class Follower {
     }
     if (state === "restarted") {
       this.buffer.clear();
+      this.cameras.clear();
       this.intervals.reset();
       this.shown = -Infinity;
     }
+    this.cameras.add(time, this.camera);
     const code = Array.from({ length: EXPRESSIONS }, (_, i) => weights[i] ?? 0);
     const { interval } = this.intervals;
     if (this.buffer.insert(time, faceOf(code, pose), this.shown, interval)) this.counts.late++;
@@ -162,5 +173,6 @@ export class Follower {
       face.expression.every((value, i) => Math.fround(value) === shown.expression[i]) &&
       pose.every((value, i) => Math.fround(value) === shown.pose[i]);
     if (!isShown) this.head.setFlame(face.expression, pose);
+    this.head.followCamera(this.cameras.read(this.shown));
   }
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from urllib.parse import parse_qs, quote, urlsplit
 
-from imavatar_deploy.errors import UsageError
+from imavatar_deploy.errors import UsageError, excerpt
 
 SCHEME = "http://"
 
@@ -64,10 +64,13 @@ class Address:
         """Whether the Host of a request is a name of this server.
 
         Another site can let its own name point at this machine, and its pages would then count as
-        local (DNS rebinding). So only the name of this address, the loopback names, and, where the
+        local (DNS rebinding). With a token every name is accepted, because such a site does not
+        have it. Without one, only the name of this address, the loopback names, and, where the
         server listens at every address, numeric addresses, which no such site can have, are
         accepted. Ports are not compared: tunnels change them.
         """
+        if self.token:
+            return True
         try:
             host = urlsplit(f"//{authority}").hostname or ""
         except ValueError:
@@ -91,7 +94,11 @@ class Address:
         """
         host = headers.get("Host", "")
         if not self.is_meant_by(host):
-            return HTTPStatus.FORBIDDEN, "this page is served at its own address alone"
+            return HTTPStatus.FORBIDDEN, (
+                f"this page is served at its own address alone, {self}, not as "
+                f"{excerpt(host)}; for other names, end the address of --sink in /?token= and "
+                f"{SHORTEST_TOKEN} characters or more"
+            )
         origin = headers.get("Origin")
         allowed = (None, f"{SCHEME}{host}", *(self.origins if follows else ()))
         if origin not in allowed:

@@ -31,7 +31,7 @@ async def follow(state: PageState, request: web.BaseRequest) -> web.StreamRespon
     """Send the packets of the motion over a WebSocket, which must not send anything itself."""
     if state.broadcast.edition is None:
         return text_answer(state, HTTPStatus.NOT_FOUND, "packets have no code for this head model")
-    if request.headers.get("Upgrade", "").lower() != "websocket":
+    if request.method != "GET" or request.headers.get("Upgrade", "").lower() != "websocket":
         return text_answer(state, HTTPStatus.UPGRADE_REQUIRED, f"{FOLLOW} is a WebSocket")
     if "Sec-WebSocket-Protocol" in request.headers:
         return text_answer(state, HTTPStatus.BAD_REQUEST, f"{FOLLOW} has no subprotocol")
@@ -94,9 +94,12 @@ async def _send_until_end(
 async def _send_packets(
     state: PageState, response: web.WebSocketResponse, follower: Follower
 ) -> None:
-    """Send packets until the client has not taken one within the time limit."""
+    """Send packets and cameras until the client has not taken one within the time limit."""
     with suppress(asyncio.TimeoutError, ConnectionError):
         while True:
-            packet = await follower.next()
-            await asyncio.wait_for(response.send_bytes(packet), TIMEOUT_SECONDS)
-            state.broadcast.sent += 1
+            for message in await follower.next():
+                if isinstance(message, str):
+                    await asyncio.wait_for(response.send_str(message), TIMEOUT_SECONDS)
+                else:
+                    await asyncio.wait_for(response.send_bytes(message), TIMEOUT_SECONDS)
+                    state.broadcast.sent += 1

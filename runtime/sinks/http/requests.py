@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from importlib.resources import files
 from typing import Any
@@ -28,7 +28,6 @@ from .answers import (
     text_answer,
 )
 from .controls_api import REQUEST_BYTES, apply_commands
-from .metrics import metrics_text
 from .motion import FOLLOW, follow
 
 SEND_BUFFER_BYTES = 1 << 17
@@ -37,16 +36,22 @@ behind."""
 
 BOUNDARY = "frame"
 
+CONTROL = "/control"
+"""Path of commands."""
+
 PAGE_MARK = f'<meta name="digitalSourceType" content="{TERM}">\n'.encode()
 """The mark of the page, which has no addresses of other sites in it."""
 
 
 async def answer(state: PageState, request: web.BaseRequest) -> web.StreamResponse:
-    """Answer one request by its row of `PAGES`, or apply a command."""
+    """Answer one request by its row of `PAGES`, or apply a command.
+
+    The answer to HEAD is that to GET: aiohttp leaves out its body.
+    """
     try:
-        if request.method not in ("GET", "POST"):
+        if request.method not in ("GET", "HEAD", "POST"):
             return text_answer(
-                state, HTTPStatus.NOT_IMPLEMENTED, "requests are GET, and POST for commands"
+                state, HTTPStatus.NOT_IMPLEMENTED, "requests are GET or HEAD, and POST for commands"
             )
         refusal = state.address.refusal(
             request.headers, request.rel_url.query, follows=request.path == FOLLOW
@@ -55,9 +60,15 @@ async def answer(state: PageState, request: web.BaseRequest) -> web.StreamRespon
             return text_answer(state, *refusal)
         if request.method == "POST":
             return await _control(state, request)
+        if request.path == CONTROL:
+            sentence = f"commands go to {CONTROL} as JSON in a POST"
+            refused = text_answer(state, HTTPStatus.METHOD_NOT_ALLOWED, sentence)
+            refused.headers["Allow"] = "POST"
+            return refused
         page = PAGES.get(request.path)
         if page is None:
-            return text_answer(state, HTTPStatus.NOT_FOUND, f"there are {', '.join(PAGES)}")
+            sentence = f"there are {', '.join(PAGES)} and {CONTROL} (POST)"
+            return text_answer(state, HTTPStatus.NOT_FOUND, sentence)
         return await page(state, request)
     except (ConnectionError, web.RequestPayloadError):  # the client has disconnected
         raise
@@ -74,8 +85,8 @@ async def answer(state: PageState, request: web.BaseRequest) -> web.StreamRespon
 async def _control(state: PageState, request: web.BaseRequest) -> web.Response:
     """Apply commands, which must come as JSON from this page."""
     length = request.headers.get("Content-Length", "")
-    if request.path != "/control":
-        return text_answer(state, HTTPStatus.NOT_FOUND, "commands go to /control")
+    if request.path != CONTROL:
+        return text_answer(state, HTTPStatus.NOT_FOUND, f"commands go to {CONTROL}")
     if request.content_type != JSON:
         return text_answer(state, HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a command must be {JSON}")
     if not (length.isascii() and length.isdigit()):
@@ -137,12 +148,15 @@ async def _live(state: PageState, request: web.BaseRequest) -> web.Response:
 
 
 async def _jpeg(state: PageState, request: web.BaseRequest) -> web.Response:
-    frame = await state.screen.next_jpeg(0, TIMEOUT_SECONDS)
+    with state.screen.client() as number:
+        frame = await state.screen.next_jpeg(number, TIMEOUT_SECONDS)
     return _picture(state, "image/jpeg", frame and frame[1])
 
 
 async def _png(state: PageState, request: web.BaseRequest) -> web.Response:
-    return _picture(state, "image/png", await state.screen.png())
+    with state.screen.client() as number:
+        data = await state.screen.png(number, TIMEOUT_SECONDS)
+    return _picture(state, "image/png", data)
 
 
 def _picture(state: PageState, kind: str, data: bytes | None) -> web.Response:
@@ -156,18 +170,19 @@ async def _pictures(state: PageState, request: web.BaseRequest) -> web.StreamRes
 
     A browser shows a frame once the boundary after it has arrived.
     """
-    with state.viewers.admit_client() as free:
+    kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
+    if request.method == "HEAD":
+        return web.Response(headers=headers_of(state, kind))
+    with state.viewers.admit_client() as free, state.screen.client() as number:
         if not free:
             return text_answer(
                 state, HTTPStatus.SERVICE_UNAVAILABLE, "too many are watching; try again later"
             )
         limit_buffers(request, SEND_BUFFER_BYTES)
-        kind = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
         response = web.StreamResponse(headers=headers_of(state, kind))
         response.force_close()
         await response.prepare(request)
         await response.write(f"--{BOUNDARY}\r\n".encode())
-        number = 0
         while (frame := await state.screen.next_jpeg(number, TIMEOUT_SECONDS)) is not None:
             number, data = frame
             head = f"Content-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
@@ -198,7 +213,7 @@ async def _health(state: PageState, request: web.BaseRequest) -> web.Response:
     well = silent < TIMEOUT_SECONDS
     content = {
         "status": "ok" if well else f"no frame for {silent:.0f} s",
-        "frames": state.screen.number,
+        "frames": state.screen.frames,
         "seconds": round(time.monotonic() - state.began, 1),
     }
     return json_answer(state, content, HTTPStatus.OK if well else HTTPStatus.SERVICE_UNAVAILABLE)
@@ -207,7 +222,8 @@ async def _health(state: PageState, request: web.BaseRequest) -> web.Response:
 async def _metrics(state: PageState, request: web.BaseRequest) -> web.Response:
     text = metrics_text(
         {
-            "frames_total": state.screen.number,
+            "frames_total": state.screen.frames,
+            "pictures_total": state.screen.number,
             "viewers": state.viewers.taken,
             "followers": state.followers.taken,
             "packets_sent_total": state.broadcast.sent,
@@ -218,6 +234,33 @@ async def _metrics(state: PageState, request: web.BaseRequest) -> web.Response:
     return body_answer(
         state, HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", text.encode()
     )
+
+
+METRIC_PREFIX = "imavatar_"
+
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+def metrics_text(counts: Mapping[str, int], figures: Mapping[str, Any]) -> str:
+    """Return the text format of Prometheus.
+
+    Counts have metrics of their own; the numbers among the figures are labelled gauges.
+
+    Args:
+        counts: name -> value; one that ends in `_total` only grows.
+        figures: text -> value, as a run displays them.
+    """
+    lines = []
+    for name, value in counts.items():
+        kind = "counter" if name.endswith("_total") else "gauge"
+        lines += [f"# TYPE {METRIC_PREFIX}{name} {kind}", f"{METRIC_PREFIX}{name} {value}"]
+    lines.append(f"# TYPE {METRIC_PREFIX}figure gauge")
+    lines += [
+        f'{METRIC_PREFIX}figure{{name="{name.translate(_ESCAPES)}"}} {float(value)!r}'
+        for name, value in figures.items()
+        if isinstance(value, (int, float)) and math.isfinite(value)
+    ]
+    return "\n".join(lines) + "\n"
 
 
 PAGES: dict[str, Callable[[PageState, web.BaseRequest], Awaitable[web.StreamResponse]]] = {

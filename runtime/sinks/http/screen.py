@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import cv2
@@ -23,7 +25,9 @@ Numbered = tuple[int, bytes]
 class Screen:
     """The newest frame for any number of viewers, encoded once, and only on request.
 
-    `show` and `close` may be called from every thread, all else from the event loop of `attach`.
+    `show`, `needs_image` and `close` may be called from every thread, all else from the event loop
+    of `attach`. While no client waits for pictures, frames need no image, and the newest one
+    becomes out of date: the next client waits for a newer frame.
     """
 
     def __init__(self, stream: Stream) -> None:
@@ -31,6 +35,9 @@ class Screen:
         self._synthetic_mark = stream.synthetic_mark
         self._newest: tuple[int, Image | None] = (0, None)
         self._shown = time.monotonic()
+        self._clients = 0
+        self._is_stale = False
+        self._undrawn = 0
         self._encoded: Numbered = (0, b"")
         self._encoding: asyncio.Task[Numbered] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -48,15 +55,44 @@ class Screen:
         return self._newest[0]
 
     @property
+    def frames(self) -> int:
+        """Number of frames so far, with and without an image."""
+        return self.number + self._undrawn
+
+    @property
     def silence(self) -> float:
-        """Seconds since the newest frame, or since the beginning."""
+        """Seconds since the newest frame, with or without an image, or since the beginning."""
         return time.monotonic() - self._shown
 
     def show(self, image: Image) -> None:
         """Replace the frame, without waiting for viewers."""
         self._newest = self._newest[0] + 1, image
+        self._is_stale = False
         self._shown = time.monotonic()
         self._wake()
+
+    def needs_image(self) -> bool:
+        """Return whether a client waits for pictures; where none does, count a frame without."""
+        if self._clients:
+            return True
+        self._undrawn += 1
+        self._is_stale = True
+        self._shown = time.monotonic()
+        return False
+
+    @contextmanager
+    def client(self) -> Iterator[int]:
+        """Need images during a `with` block.
+
+        Yields:
+            A number: frames with a greater one are up to date. It is that of the newest frame where
+            the run has gone on without drawing, else one less.
+        """
+        self._clients += 1
+        try:
+            yield self.number if self._is_stale else self.number - 1
+        finally:
+            self._clients -= 1
 
     def close(self) -> None:
         """End the stream, and wake all waiting viewers."""
@@ -79,7 +115,7 @@ class Screen:
         seconds.
         """
         try:
-            await asyncio.wait_for(self._newer(after), patience)
+            await asyncio.wait_for(self._newer(max(after, 0)), patience)
         except asyncio.TimeoutError:
             return None
         if self.closed:
@@ -110,10 +146,18 @@ class Screen:
         jpeg = _encode(".jpg", cv2.cvtColor(opaque, cv2.COLOR_RGB2BGR))
         return marked_jpeg(jpeg) if self._synthetic_mark else jpeg
 
-    async def png(self) -> bytes | None:
-        """The newest frame as a PNG with its transparency; None before the first."""
-        image = self._newest[1]
-        return None if image is None else await asyncio.to_thread(self._png, image)
+    async def png(self, after: int, patience: float) -> bytes | None:
+        """Wait for a frame newer than number `after`; return its PNG, with transparency.
+
+        None where no such frame came in `patience` seconds, and, if `after` is negative, where
+        there is no frame yet.
+        """
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._newer(after), patience)
+        number, image = self._newest
+        return (
+            None if image is None or number <= after else await asyncio.to_thread(self._png, image)
+        )
 
     def _png(self, image: Image) -> bytes:
         png = _encode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA))

@@ -37,6 +37,8 @@ def _open(target: str, stream: Stream) -> Iterator[Sink]:
             ),
             greeting=f"page: {address.link} shows the head to browsers{warning}",
             write_face=server.broadcast.write_face if server.broadcast.edition else None,
+            write_camera=server.broadcast.write_camera if server.broadcast.edition else None,
+            needs_image=server.screen.needs_image,
         )
     finally:
         server.close()

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.runtime.sinks import Sink, Stream, open_sink
 from imavatar_deploy.runtime.sinks.http.address import Address, read_address
+from imavatar_deploy.runtime.sinks.http.requests import PAGES
 from imavatar_deploy.runtime.sinks.http.screen import Screen
 from imavatar_deploy.runtime.sinks.http.server import MOST_VIEWERS
 from imavatar_deploy.runtime.sinks.sink import Controls
@@ -167,7 +168,13 @@ def test_commands_are_applied(ask: Ask, stream: Stream) -> None:
         (411, "POST", "/control", {**JSON, "Transfer-Encoding": "chunked"}),
         (404, "POST", "/", JSON),
         (404, "GET", "/../secret", {}),
+        (403, "HEAD", "/", {"Host": "evil.example:8080"}),
+        (403, "HEAD", "/stats.json", {"Origin": "http://evil.example"}),
+        (404, "HEAD", "/secret", {}),
+        (405, "GET", "/control", {}),
+        (405, "HEAD", "/control", {}),
         (501, "OPTIONS", "/control", {"Origin": "http://evil.example"}),
+        (501, "PUT", "/control", JSON),
     ],
 )
 def test_what_is_refused_does_nothing(
@@ -180,6 +187,48 @@ def test_what_is_refused_does_nothing(
     assert got == status
     assert "Access-Control-Allow-Origin" not in answered
     assert stream.controls == Controls()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/viewer.js", "/live.json", "/frame.jpg", "/frame.png", "/stats.json", "/health"],
+)
+def test_head_is_get_without_a_body(path: str, sink: Sink, ask: Ask) -> None:
+    sink.write(frame(9))
+    expected, headers, body = ask("GET", path)
+    assert expected == 200
+    assert body
+    status, of_head, nothing = ask("HEAD", path)
+    assert (status, nothing) == (200, b"")
+    assert of_head["Content-Type"] == headers["Content-Type"]
+    lengths = int(of_head["Content-Length"]), int(headers["Content-Length"])
+    assert abs(lengths[0] - lengths[1]) <= 4, "up to the digits of a number of seconds"
+
+
+def test_head_of_metrics_the_stream_and_the_motion_ends_at_once(ask: Ask) -> None:
+    """Without a single frame: a GET of the stream would wait for one."""
+    assert ask("HEAD", "/metrics")[0] == 200
+    status, headers, body = ask("HEAD", "/stream.mjpg")
+    assert (status, body) == (200, b"")
+    assert headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
+    handshake = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    assert ask("HEAD", "/live", **handshake)[0] == 404, "this stream has no head model"
+
+
+def test_what_is_served_is_listed(ask: Ask) -> None:
+    status, _, body = ask("GET", "/nothing")
+    assert status == 404
+    text = body.decode()
+    for path in (*PAGES, "/control (POST)"):
+        assert path in text
+    status, headers, body = ask("GET", "/control")
+    assert (status, headers["Allow"]) == (405, "POST")
+    assert body == b"commands go to /control as JSON in a POST\n"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:9000", "LOCALHOST", "[::1]:8080"])
@@ -306,6 +355,7 @@ def test_other_addresses_are_refused(target: str, stream: Stream) -> None:
         ("studio.lan", "Studio.lan:8080", True),
         ("studio.lan", "192.168.0.9:8080", False),
         ("127.0.0.1", "127.0.0.1.evil.example", False),
+        ("127.0.0.1", "studio.lan:8080", False),
     ],
 )
 def test_a_foreign_name_for_this_machine_is_refused(host: str, authority: str, meant: bool) -> None:

@@ -16,14 +16,16 @@ import aiohttp
 import numpy as np
 import pytest
 
+from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import UsageError
 from imavatar_deploy.runtime.sinks import Sink, Stream, open_sink
-from imavatar_deploy.runtime.sinks.http import motion, requests, server
+from imavatar_deploy.runtime.sinks.http import broadcast, motion, requests, server
 from imavatar_deploy.runtime.sinks.http.address import Address, read_address
 from imavatar_deploy.runtime.sinks.http.broadcast import QUEUE_PACKETS
-from imavatar_deploy.runtime.sinks.http.metrics import metrics_text
+from imavatar_deploy.runtime.sinks.http.requests import metrics_text
 from imavatar_deploy.runtime.sinks.http.server import MOST_FOLLOWERS
 from imavatar_deploy.runtime.streams import decode
+from imavatar_deploy.runtime.streams.camera_message import decode_camera
 
 STREAM = Stream(48, 32, 25.0, edition="openhead")
 LIMIT = 60.0
@@ -94,6 +96,48 @@ def test_without_a_face_the_page_still_sends(sink: Sink) -> None:
 
     first, second = talk(sink, conversation)
     assert (len(first.weights), len(first.pose), second.sequence - first.sequence) == (0, 0, 1)
+
+
+def test_cameras_come_before_the_packets_that_they_are_of(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they change, once in a while, and to new followers; without cameras there are none."""
+    front, left = (Camera.looking_at([0, 0, 0], yaw=yaw) for yaw in (0.0, 0.25))
+    assert sink.write_camera is not None
+    write_camera = sink.write_camera
+    monkeypatch.setattr(broadcast, "CAMERA_SECONDS", 60.0)
+
+    async def next_frame(follower: aiohttp.ClientWebSocketResponse) -> list[Any]:
+        messages: list[Any] = []
+        while True:
+            message = await follower.receive(timeout=LIMIT)
+            if message.type is aiohttp.WSMsgType.TEXT:
+                messages.append(decode_camera(message.data))
+            elif len(decode(message.data).weights):
+                return messages
+
+    async def conversation(session: aiohttp.ClientSession) -> list[list[Any]]:
+        rows = []
+        async with session.ws_connect("/live") as follower:
+            for camera in (None, front, front, left, None, None):
+                write_camera(camera)
+                write(sink, 0.5)
+                rows.append(await next_frame(follower))
+            write_camera(left)
+            write(sink, 0.5)
+            await next_frame(follower)
+            async with session.ws_connect("/live") as late:
+                rows.append(await next_frame(late))
+                monkeypatch.setattr(broadcast, "CAMERA_SECONDS", 0.0)
+                write(sink, 0.5)
+                rows.append(await next_frame(late))
+        return rows
+
+    none, first, same, turned, ended, still_none, newest, again = talk(sink, conversation)
+    assert (none, same, ended, still_none) == ([], [], [None], [])
+    for cameras, expected in ((first, front), (turned, left), (newest, left), (again, left)):
+        assert len(cameras) == 1
+        np.testing.assert_array_equal(cameras[0].world_to_camera, expected.world_to_camera)
 
 
 @contextmanager
@@ -346,6 +390,52 @@ def test_beyond_loopback_every_request_needs_the_token() -> None:
 
         assert talk(sink, conversation) == [401, 200, 200, 401]
         assert not STREAM.controls.paused
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+def test_a_name_of_this_machine_is_answered_with_the_token(host: str) -> None:
+    """A site that lets its own name point here has no token; pages of others stay refused."""
+    with open_sink(f"http://{host}:0/?token={TOKEN}", STREAM) as sink:
+        name = {"Host": "mymachine:8080"}
+        own = {**name, "Origin": "http://mymachine:8080"}
+        other = {**name, "Origin": "http://evil.example:8080"}
+        rebound = {"Host": "evil.example:8080", "Origin": "http://evil.example:8080"}
+
+        async def conversation(session: aiohttp.ClientSession) -> list[int]:
+            path = f"/?token={TOKEN}"
+            statuses = [(await session.get(path, headers=name)).status]
+            statuses.append((await session.get("/", headers=name)).status)
+            statuses.append((await session.get("/", headers=rebound)).status)
+            control = f"/control?token={TOKEN}"
+            for headers in (other, rebound):
+                answer = await session.post(
+                    "/control" if headers is rebound else control,
+                    json={"pause": True},
+                    headers=headers,
+                )
+                statuses.append(answer.status)
+            for headers, query in ((other, f"?token={TOKEN}"), (rebound, "")):
+                with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                    await session.ws_connect(f"/live{query}", headers=headers)
+                statuses.append(refused.value.status)
+            async with session.ws_connect(f"/live?token={TOKEN}", headers=own) as follower:
+                write(sink, 0.5)
+                assert (await next_face(follower)).weights[0] == pytest.approx(0.5, abs=1e-4)
+            return statuses
+
+        assert talk(sink, conversation) == [200, 401, 401, 403, 401, 403, 401]
+    assert not STREAM.controls.paused
+
+
+def test_without_a_token_a_foreign_name_is_refused_and_told_why(sink: Sink) -> None:
+    async def conversation(session: aiohttp.ClientSession) -> tuple[int, str]:
+        answer = await session.get("/", headers={"Host": "mymachine:8080"})
+        return answer.status, await answer.text()
+
+    status, sentence = talk(sink, conversation)
+    assert status == 403
+    assert "not as mymachine:8080" in sentence
+    assert "?token=" in sentence
 
 
 def test_tokens_are_new_in_every_run_and_loopback_has_none() -> None:

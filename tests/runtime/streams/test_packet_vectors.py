@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imavatar_deploy.camera import Camera
 from imavatar_deploy.errors import InputError
 from imavatar_deploy.runtime.streams import EDITION_CODES, decode
+from imavatar_deploy.runtime.streams.camera_message import decode_camera, encode_camera
 
 from ...processes import run_process, run_python
 
@@ -19,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[3]
 VECTORS = ROOT / "docs" / "packets"
 PACKETS = json.loads((VECTORS / "packets.json").read_text(encoding="utf-8"))["packets"]
 MOTION = json.loads((VECTORS / "motion.json").read_text(encoding="utf-8"))["steps"]
+CAMERAS = json.loads((VECTORS / "cameras.json").read_text(encoding="utf-8"))
 VIEWER = ROOT / "imavatar_deploy" / "viewer" / "viewer.js"
 
 NODE = """
@@ -26,8 +29,9 @@ import { readFileSync } from "node:fs";
 globalThis.HTMLElement = class {};
 globalThis.customElements = { define() {}, get() {} };
 globalThis.document = { querySelector: () => null };
-const [viewer, packets, motion] = process.argv.slice(2);
-const { decodePacket, faceOf, JitterBuffer, poseOf } = await import(viewer);
+const [viewer, packets, motion, cameras] = process.argv.slice(2);
+const viewerModule = await import(viewer);
+const { CameraBuffer, decodeCamera, decodePacket, faceOf, JitterBuffer, poseOf } = viewerModule;
 const decoded = JSON.parse(readFileSync(packets)).packets.map(({ hex }) => {
   try {
     const { edition, sequence, time, weights, pose } = decodePacket(Buffer.from(hex, "hex"));
@@ -45,14 +49,32 @@ const played = JSON.parse(readFileSync(motion)).steps.map((step) => {
   const face = buffer.read(step.read);
   return { expression: face.expression, pose: poseOf(face) };
 });
-console.log(JSON.stringify({ decoded, played }));
+const named = (view) =>
+  view && { world_to_camera: view.worldToCamera, intrinsics: view.intrinsics };
+const { messages, steps } = JSON.parse(readFileSync(cameras));
+const views = messages.map(({ text }) => {
+  try {
+    const view = decodeCamera(text);
+    return view === undefined ? "ignored" : named(view);
+  } catch (error) {
+    return { refused: error.message };
+  }
+});
+const track = new CameraBuffer();
+const seen = steps.map(({ packet, camera, read }) => {
+  if (packet === undefined) return named(track.read(read));
+  const { world_to_camera: worldToCamera, intrinsics } = camera ?? {};
+  track.add(packet, camera && { worldToCamera, intrinsics });
+  return null;
+});
+console.log(JSON.stringify({ decoded, played, views, seen }));
 """
 """Runs the viewer's decoder and buffer; the page around them is left out."""
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What viewer.js makes of both files."""
+    """What viewer.js makes of the files."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not there: install Node.js 20 or newer")
@@ -60,7 +82,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     script, viewer = folder / "run.mjs", folder / "viewer.mjs"
     script.write_text(NODE, encoding="utf-8")
     shutil.copyfile(VIEWER, viewer)
-    files = [str(VECTORS / name) for name in ("packets.json", "motion.json")]
+    files = [str(VECTORS / f"{name}.json") for name in ("packets", "motion", "cameras")]
     result = run_process([node, str(script), viewer.as_uri(), *files], limit=60)
     assert result.returncode == 0, result.stderr
     return dict(json.loads(result.stdout))
@@ -111,6 +133,60 @@ def test_the_browser_plays_as_the_jitter_buffer_does(browser: dict[str, Any]) ->
     assert outcomes == {"", "repeated", "late"}
 
 
+def assert_same_camera(camera: Any, expected: Any, tolerance: float) -> None:
+    if expected is None:
+        assert camera is None
+        return
+    for name in ("world_to_camera", "intrinsics"):
+        np.testing.assert_allclose(camera[name], expected[name], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("row", CAMERAS["messages"], ids=lambda row: row["name"])
+def test_python_reads_messages_of_cameras(row: dict[str, Any]) -> None:
+    if row["expected"] in ("refused", "ignored"):
+        with pytest.raises(InputError if row["expected"] == "refused" else KeyError):
+            decode_camera(row["text"])
+        return
+    camera = decode_camera(row["text"])
+    assert_same_camera(
+        camera
+        and {
+            "world_to_camera": camera.world_to_camera.ravel(),
+            "intrinsics": camera.intrinsics,
+        },
+        row["expected"],
+        0.0,
+    )
+
+
+def test_a_message_returns_every_number_of_a_camera() -> None:
+    camera = Camera.looking_at([0.1, 0.2, 0.3], distance=4.2, extent=1.9, yaw=0.3)
+    back = decode_camera(encode_camera(camera))
+    assert back is not None
+    np.testing.assert_array_equal(back.world_to_camera, camera.world_to_camera)
+    np.testing.assert_array_equal(back.intrinsics, camera.intrinsics)
+    assert decode_camera(encode_camera(None)) is None
+
+
+def test_the_browser_reads_messages_of_cameras(browser: dict[str, Any]) -> None:
+    kinds = set()
+    for row, view in zip(CAMERAS["messages"], browser["views"], strict=True):
+        if row["expected"] == "refused":
+            assert view["refused"].endswith("."), row["name"]
+        elif row["expected"] == "ignored":
+            assert view == "ignored", row["name"]
+        else:
+            assert_same_camera(view, row["expected"], 1e-7)
+        kinds.add(row["expected"] if isinstance(row["expected"], str) else "read")
+    assert kinds == {"refused", "ignored", "read"}
+
+
+def test_the_browser_looks_through_the_cameras_of_packets(browser: dict[str, Any]) -> None:
+    for step, view in zip(CAMERAS["steps"], browser["seen"], strict=True):
+        if "read" in step:
+            assert_same_camera(view, step["expected"], 1e-6)
+
+
 def test_the_committed_vectors_are_what_their_script_writes(tmp_path: Path) -> None:
     script = ROOT / "tools" / "build_packet_vectors.py"
     result = run_python(
@@ -121,7 +197,7 @@ def test_the_committed_vectors_are_what_their_script_writes(tmp_path: Path) -> N
         str(tmp_path),
     )
     assert result.returncode == 0, result.stderr
-    for name in ("packets.json", "motion.json"):
+    for name in ("packets.json", "motion.json", "cameras.json"):
         assert (tmp_path / name).read_bytes() == (VECTORS / name).read_bytes(), (
             f"run python tools/build_packet_vectors.py and commit {name}"
         )
