@@ -190,8 +190,8 @@ def test_a_mesh_of_more_than_a_million_corners(page: Page) -> None:
     row, column = (each.ravel() for each in np.mgrid[:side, :side])
     heights = np.sin(column / 5) * np.cos(row / 7) / 16
     points = np.stack([column / 64, row / 64, heights], axis=1).astype(np.float32)
-    first = np.arange(side * side).reshape(side, side)[:-1, :-1].reshape(-1, 1)
-    faces = (first + [0, 1, side, 1, side + 1, side]).reshape(-1, 3).astype(np.int32)
+    first = np.arange(side * side, dtype=np.int32).reshape(side, side)[:-1, :-1].reshape(-1, 1)
+    faces = np.add(first, [0, 1, side, 1, side + 1, side], dtype=np.int32).reshape(-1, 3)
     assert faces.size > 1 << 20
     assert angles(normals, vertex_normals(points, faces)).max() < 0.01
 
