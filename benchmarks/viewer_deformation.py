@@ -110,9 +110,8 @@ def measure(avatar_name: str, before: Path, count: int) -> None:
             print(f"{here['processor']}, {here['cores']} cores, load {here['load_average']}")
             print(f"{avatar.vertex_count} vertices, {len(avatar.faces)} faces")
             for name, times in loads.items():
-                print(
-                    f"loaded and first drawn, {name}: {min(times):.0f} ms at the fastest, {np.median(times):.0f} in the median"
-                )
+                low, middle = np.percentile(times, (0, 50))
+                print(f"loaded and drawn, {name}: {low:.0f} ms (median {middle:.0f})")
             for motion, frames in motions.items():
                 table = np.array([_frame(page, *frame, matrices) for frame in frames])
                 _print(motion, table)
