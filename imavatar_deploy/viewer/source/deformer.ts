@@ -1,6 +1,10 @@
-/** Vertices and normals of a posed avatar, as the docstring of `imavatar_deploy/avatar.py`. */
+/** Vertices and normals of a posed avatar, as the docstring of `imavatar_deploy/avatar.py`.
+ *
+ * The mesh of three.js needs them in memory: ray casting, shadows and bounds read them there. The
+ * element computes them on the GPU (`gpu_deformer.ts`).
+ */
 
-import { POSE_SIZE, poseFeature, skinningTransforms } from "./kinematics";
+import { jointsOf, POSE_SIZE, poseFeature, skinningTransforms } from "./kinematics";
 import type { Model } from "./model";
 
 export class Deformer {
@@ -24,7 +28,7 @@ export class Deformer {
     if (pose.length !== POSE_SIZE)
       throw new RangeError(`a pose has ${POSE_SIZE} numbers, got ${pose.length}`);
     this.blend(expression, poseFeature(pose));
-    this.moveJoints(expression);
+    jointsOf(this.model, expression, this.joints);
     this.skin(skinningTransforms(pose, this.joints, this.model.boneCount));
     this.addFaceNormals();
     normalise(this.normals);
@@ -44,18 +48,6 @@ export class Deformer {
       if (Math.abs(coefficient) < 1e-9) continue;
       for (let i = 0, from = k * size; i < size; i++, from++)
         shaped[i]! += coefficient * basis[from]!;
-    }
-  }
-
-  private moveJoints(expression: ArrayLike<number>): void {
-    const { jointsRest, jointBasis } = this.model;
-    const { joints } = this;
-    for (let i = 0; i < joints.length; i++) {
-      let value = jointsRest[i]!;
-      for (let k = 0; k < this.model.expressionNames.length; k++) {
-        value += expression[k]! * jointBasis[k * joints.length + i]!;
-      }
-      joints[i] = value;
     }
   }
 

@@ -2,7 +2,7 @@
 
 import { OrbitCamera } from "./camera";
 import type { View } from "./cameras";
-import { Deformer } from "./deformer";
+import type { Geometry } from "./gpu_deformer";
 import { POSE_SIZE } from "./kinematics";
 import { Follower, type LiveCounts } from "./live";
 import { AvatarError, loadModel, type Model } from "./model";
@@ -48,7 +48,6 @@ export class ImavatarHead extends Base {
   private readonly canvas = document.createElement("canvas");
   private readonly message = document.createElement("p");
   private model: Model | undefined;
-  private deformer!: Deformer;
   private renderer!: Renderer;
   private camera!: OrbitCamera;
   private expression = new Float32Array(0);
@@ -270,8 +269,7 @@ export class ImavatarHead extends Base {
     normals = false,
   ): Uint8Array {
     const model = this.loaded();
-    this.deformer.pose(expression, pose);
-    this.renderer.upload(this.deformer);
+    this.renderer.pose(expression, pose);
     this.isPosed = false;
     return this.renderer.pixels(
       conditionOf(model, expression, pose),
@@ -280,6 +278,14 @@ export class ImavatarHead extends Base {
       height,
       normals,
     );
+  }
+
+  /** Deform the surface aside and return positions and unit normals, model units. */
+  geometry(expression: ArrayLike<number>, pose: ArrayLike<number>): Geometry {
+    this.loaded();
+    this.renderer.pose(expression, pose);
+    this.isPosed = false;
+    return this.renderer.geometry();
   }
 
   private loaded(): Model {
@@ -296,7 +302,6 @@ export class ImavatarHead extends Base {
       const model = await loadModel(src, loading.signal);
       if (loading.signal.aborted) return;
       this.renderer = new Renderer(this.canvas, model);
-      this.deformer = new Deformer(model);
       this.camera = new OrbitCamera(model.camera);
       this.expression = new Float32Array(model.expressionNames.length);
       this.pose = new Float32Array(POSE_SIZE);
@@ -362,8 +367,7 @@ export class ImavatarHead extends Base {
     const model = this.loaded();
     this.resize();
     if (!this.isPosed) {
-      this.deformer.pose(this.expression, this.pose);
-      this.renderer.upload(this.deformer);
+      this.renderer.pose(this.expression, this.pose);
       this.isPosed = true;
     }
     const { width, height } = this.canvas;

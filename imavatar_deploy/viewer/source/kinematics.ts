@@ -1,5 +1,7 @@
 /** Head kinematics, as `imavatar_deploy/kinematics.py`: rotations, feature, bone transforms. */
 
+import type { Model } from "./model";
+
 const PARENTS = [-1, 0, 1, 1, 1];
 
 /** Numbers of a pose: axis-angle of global, neck, jaw, left and right eye, in radians. */
@@ -54,6 +56,20 @@ export function poseFeature(pose: ArrayLike<number>): number[] {
   return rotationsOf(pose)
     .slice(1)
     .flatMap((matrix) => matrix.map((value, i) => value - (i % 4 === 0 ? 1 : 0)));
+}
+
+/** Write the positions of the joints at rest, expression included, [5, 3]. */
+export function jointsOf(
+  { expressionNames, jointBasis, jointsRest }: Model,
+  expression: ArrayLike<number>,
+  joints: Float64Array,
+): void {
+  for (let i = 0; i < joints.length; i++) {
+    let value = jointsRest[i]!;
+    for (let k = 0; k < expressionNames.length; k++)
+      value += expression[k]! * jointBasis[k * joints.length + i]!;
+    joints[i] = value;
+  }
 }
 
 /** The rigid motion of every bone from rest to posed, 12 numbers each: rows of [R | t].

@@ -1,7 +1,8 @@
 /** WebGL2 renderer of one avatar. */
 
-import type { Deformer } from "./deformer";
+import { GpuDeformer, type Geometry } from "./gpu_deformer";
 import { AvatarError, type Model } from "./model";
+import { link } from "./program";
 import { colourShader, NORMAL_SHADER, vertexShader } from "./shaders";
 
 /** Projection to pixels, rows of [3, 4], as `Camera.image_matrix` of the Python package. */
@@ -20,8 +21,7 @@ export class Renderer {
   private readonly gl: WebGL2RenderingContext;
   private programs!: Programs;
   private surface!: WebGLVertexArrayObject;
-  private positions!: WebGLBuffer;
-  private normals!: WebGLBuffer;
+  private deformer!: GpuDeformer;
 
   /** @throws AvatarError: the browser has no WebGL2. */
   constructor(
@@ -58,27 +58,28 @@ export class Renderer {
     };
     this.surface = gl.createVertexArray();
     gl.bindVertexArray(this.surface);
-    this.positions = attribute(gl, 0, new Float32Array(3 * model.vertexCount));
-    this.normals = attribute(gl, 1, new Float32Array(3 * model.vertexCount));
     gl.bindBuffer(gl.ARRAY_BUFFER, gl.createBuffer());
     gl.bufferData(gl.ARRAY_BUFFER, features, gl.STATIC_DRAW);
     for (let block = 0; block < width / 4; block++) {
-      gl.enableVertexAttribArray(block + 2);
-      gl.vertexAttribPointer(block + 2, 4, gl.FLOAT, false, 4 * width, 16 * block);
+      gl.enableVertexAttribArray(block);
+      gl.vertexAttribPointer(block, 4, gl.FLOAT, false, 4 * width, 16 * block);
     }
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
     gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, model.faces, gl.STATIC_DRAW);
+    this.deformer = new GpuDeformer(gl, model);
+    for (const program of Object.values(this.programs)) this.deformer.bind(program);
     gl.enable(gl.DEPTH_TEST);
     gl.enable(gl.CULL_FACE);
   }
 
-  /** Upload the surface that `deformer` has posed. */
-  upload(deformer: Deformer): void {
-    const { gl } = this;
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.positions);
-    gl.bufferSubData(gl.ARRAY_BUFFER, 0, deformer.positions);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.normals);
-    gl.bufferSubData(gl.ARRAY_BUFFER, 0, deformer.normals);
+  /** Deform the surface by an expression and a pose. */
+  pose(expression: ArrayLike<number>, pose: ArrayLike<number>): void {
+    this.deformer.pose(expression, pose);
+  }
+
+  /** Read the deformed surface back. */
+  geometry(): Geometry {
+    return this.deformer.read();
   }
 
   /** Draw the surface into the canvas, anti-aliased, over a transparent background. */
@@ -167,40 +168,6 @@ function clipMatrix(matrix: ImageMatrix, width: number, height: number): Float32
     out[4 * column + 3] = w;
   }
   return out;
-}
-
-function attribute(
-  gl: WebGL2RenderingContext,
-  location: number,
-  values: Float32Array,
-): WebGLBuffer {
-  const buffer = gl.createBuffer();
-  gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
-  gl.bufferData(gl.ARRAY_BUFFER, values, gl.DYNAMIC_DRAW);
-  gl.enableVertexAttribArray(location);
-  gl.vertexAttribPointer(location, 3, gl.FLOAT, false, 0, 0);
-  return buffer;
-}
-
-function link(gl: WebGL2RenderingContext, vertex: string, fragment: string): WebGLProgram {
-  const program = gl.createProgram();
-  for (const [type, source] of [
-    [gl.VERTEX_SHADER, vertex],
-    [gl.FRAGMENT_SHADER, fragment],
-  ] as const) {
-    const shader = gl.createShader(type);
-    if (!shader) continue; // the context is lost
-    gl.shaderSource(shader, source);
-    gl.compileShader(shader);
-    gl.attachShader(program, shader);
-  }
-  gl.linkProgram(program);
-  if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
-    throw new AvatarError(
-      `The graphics driver refuses the avatar's shader: ${gl.getProgramInfoLog(program) ?? ""}`,
-    );
-  }
-  return program;
 }
 
 /** Rows of an image from the top to the bottom. */

@@ -1,5 +1,6 @@
 /** The student as shaders, as `imavatar_deploy/student.py`; its weights are constants in them. */
 
+import { POSED_SURFACE } from "./gpu_deformer";
 import type { Model, Student } from "./model";
 
 const JAW = 6;
@@ -14,10 +15,10 @@ const vec4 = (values: ArrayLike<number>, start: number): string =>
 
 const blocks = (width: number): number[] => Array.from({ length: width / 4 }, (_, i) => i);
 
-/** Declarations of the vertex shader's inputs from the location 2 on, and of its outputs. */
-export function vertexDeclarations(width: number): string {
+/** Declarations of the vertex shader's outputs, and of its inputs from a location on. */
+export function vertexDeclarations(width: number, location: number): string {
   const each = (line: (i: number) => string) => blocks(width).map(line).join("\n");
-  return `${each((i) => `layout(location = ${i + 2}) in vec4 feature${i};`)}
+  return `${each((i) => `layout(location = ${i + location}) in vec4 feature${i};`)}
 centroid out vec3 surfaceNormal;
 ${each((i) => `centroid out vec4 surfaceFeature${i};`)}`;
 }
@@ -33,10 +34,11 @@ ${blocks(width)
 export function vertexShader(width: number): string {
   return `#version 300 es
 uniform mat4 projection;
-layout(location = 0) in vec3 position;
-layout(location = 1) in vec3 normal;
-${vertexDeclarations(width)}
+${POSED_SURFACE}
+${vertexDeclarations(width, 0)}
 void main() {
+  vec3 position = positionOf(gl_VertexID);
+  vec3 normal = normalOf(gl_VertexID);
   gl_Position = projection * vec4(position, 1.0);
 ${vertexStatements(width)}
 }`;

@@ -31,7 +31,7 @@ export class AvatarMaterial extends ShaderMaterial {
       uniforms: { condition: { value: new Float32Array(student.conditionBias) } },
       vertexShader: `#include <common>
 #include <logdepthbuf_pars_vertex>
-${vertexDeclarations(width)}
+${vertexDeclarations(width, 2)}
 void main() {
   gl_Position = projectionMatrix * modelViewMatrix * vec4(position, 1.0);
 ${vertexStatements(width)}
