@@ -47,6 +47,7 @@ APPLY = frozenset(
         "usd",
         "mesh",
         "trt",
+        "web",
         "proof",
         "synthetic_mark",
     )

@@ -1,5 +1,6 @@
 /** The page's controls: sliders by region, and playback of a track. */
 
+import { CameraControls } from "./camera_controls";
 import { connectColourScheme } from "./colour_scheme";
 import type { ImavatarHead } from "./element";
 import { AvatarError, type Model } from "./model";
@@ -68,6 +69,7 @@ export function buildInterface(head: ImavatarHead, panel: HTMLElement): void {
     buildPresets(head, model, panel, sliders);
     new Playback(head, panel, sliders);
     new Saving(head, panel);
+    new CameraControls(head, panel, () => sliders.refresh());
     showFrameTime(head, element(panel, "frame"));
     panel.hidden = false;
   };
