@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -222,6 +223,50 @@ def test_the_camera_moves_the_head_and_the_neutral_face_is_subtracted(
         page.evaluate(f"{HEAD}.setTrack({json.dumps(track())}), {HEAD}.play()")
         assert page.evaluate(STATE) == "off", "a track takes the place of the camera"
         assert page.errors() == []
+
+
+KEEP_STREAMS = """
+(() => {
+  window.streams = [];
+  const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+  navigator.mediaDevices.getUserMedia = async (wishes) => {
+    const stream = await open(wishes);
+    streams.push(stream);
+    return stream;
+  };
+})()
+"""
+
+
+def test_the_camera_is_closed_while_it_opens_and_when_it_is_unplugged(site: Path) -> None:
+    with opened(site, *FAKE_DEVICE) as page:
+        page.evaluate(KEEP_STREAMS)
+        live = "streams.filter((each) => each.active).length"
+        page.evaluate(f"window.opening = {HEAD}.startCamera()")
+        wait(page, "streams.length === 1")
+        assert page.evaluate(STATE) == "starting"
+        page.evaluate(f"{HEAD}.stopCamera()")
+        assert page.evaluate(f"opening.then(() => {STATE})") == "off", "no error is reported"
+        assert page.evaluate(live) == 0
+        click(page, "camera")
+        wait(page, f"{STATE} === 'empty'")
+        assert page.evaluate(live) == 1
+        page.evaluate("streams[1].getTracks()[0].dispatchEvent(new Event('ended'))")
+        assert page.evaluate(STATE) == "off"
+        assert status(page) == "The camera was disconnected."
+        assert page.evaluate(live) == 0
+        assert page.errors() == []
+
+
+def test_a_lost_file_gets_a_sentence(site: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    shutil.copytree(site, folder)
+    (folder / "camera" / "face_landmarks.onnx").unlink()
+    with opened(folder, *FAKE_DEVICE) as page:
+        click(page, "camera")
+        wait(page, f"{STATE} === 'off'")
+        assert status(page).startswith("The files of the camera could not be loaded: ")
+        assert "face_landmarks.onnx" in status(page)
 
 
 def track() -> str:

@@ -33,7 +33,7 @@ export class CameraControls {
     this.neutral.addEventListener("click", () => head.calibrateCamera());
     head.addEventListener("camerastate", () => this.show());
     head.addEventListener("error", (event: Event) => {
-      this.status.textContent = (event as CustomEvent<string>).detail;
+      if (!head.live) this.status.textContent = (event as CustomEvent<string>).detail;
     });
     find("camera-controls").hidden = !head.hasAttribute("camera");
     this.show();

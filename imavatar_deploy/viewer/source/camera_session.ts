@@ -14,7 +14,7 @@ type CameraModule = typeof import("./web_camera");
 export class CameraSession {
   state: CameraSessionState = "off";
   private camera: WebCamera | undefined;
-  private attempt = 0;
+  private opening: AbortController | undefined;
 
   constructor(
     private readonly head: PosedHead,
@@ -43,31 +43,37 @@ export class CameraSession {
           `${model.headModel}.`,
       );
     this.stop();
-    const attempt = ++this.attempt;
+    const opening = new AbortController();
+    this.opening = opening;
     this.change("starting");
     try {
-      const module = await load(address);
-      const camera = await module
-        .openCamera(
-          this.head,
-          (state) => this.change(state),
-          (sentence) => this.end(sentence),
-        )
-        .catch((error: unknown) => {
-          throw error instanceof module.CameraError ? new AvatarError(error.message) : error;
-        });
-      if (attempt !== this.attempt) camera.stop();
+      const camera = await this.opened(address, opening.signal);
+      if (opening.signal.aborted) camera.stop();
       else this.camera = camera;
     } catch (error) {
-      if (attempt !== this.attempt) return;
+      if (opening.signal.aborted) return; // it was closed meanwhile
       this.change("off");
       throw error;
     }
   }
 
+  private async opened(address: string, signal: AbortSignal): Promise<WebCamera> {
+    const module = await load(address);
+    try {
+      return await module.openCamera(
+        this.head,
+        signal,
+        (state) => this.change(state),
+        (sentence) => this.end(sentence),
+      );
+    } catch (error) {
+      throw error instanceof module.CameraError ? new AvatarError(error.message) : error;
+    }
+  }
+
   /** Close the camera, or give up opening it. */
   stop(): void {
-    this.attempt++;
+    this.opening?.abort();
     this.camera?.stop();
     this.camera = undefined;
     if (this.state !== "off") this.change("off");

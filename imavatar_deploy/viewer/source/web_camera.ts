@@ -1,14 +1,14 @@
 /** The camera of the device, which moves the head: a module that is loaded when it is used.
  *
- * `tools/build_viewer.py` bundles it into `camera.js`, which finds its networks and onnxruntime-web
- * beside itself. The pictures stay in the browser: nothing is sent.
+ * `tools/build_viewer.py` bundles it into `camera.js`, which is the program of the camera's worker,
+ * too, and finds its networks and onnxruntime-web beside itself. The pictures stay in the browser:
+ * nothing is sent.
  */
 
-import { FaceFollower } from "./face_follower";
-import { codeOf, FaceMotion, NeutralFace, Smoothing, type Observation } from "./face_motion";
-import { FaceNetworks, type Runtime } from "./face_networks";
-import { readFitFile } from "./landmark_model";
-import type { Picture } from "./picture";
+import { serve, type Answer } from "./camera_worker";
+import { codeOf, NeutralFace, Smoothing, type Observation } from "./face_motion";
+
+export { loadMotion } from "./camera_worker";
 
 const WIDTH = 640;
 const HEIGHT = 480;
@@ -17,9 +17,6 @@ const TIMES_SHOWN = 15; // the time of an image is the median of so many
 
 /** What the camera shows. */
 export type CameraState = "face" | "empty" | "uncertain" | "calibrating";
-
-/** The networks, kept for the next time. */
-let loaded: Promise<FaceMotion> | undefined;
 
 /** An error whose message is a sentence for the user. */
 export class CameraError extends Error {}
@@ -32,21 +29,23 @@ export interface PosedHead {
 /** Open the camera, and move a head by the face that it shows.
  *
  * @param head: of OpenHead.
+ * @param signal: gives up opening it.
  * @param onState: called when the state changes.
  * @param onEnd: called when the camera ends by itself, with a sentence.
  * @throws CameraError: there is no camera, its use is refused, or files are absent.
+ * @throws DOMException: the signal was given.
  */
 export async function openCamera(
   head: PosedHead,
+  signal: AbortSignal,
   onState: (state: CameraState) => void,
   onEnd: (sentence: string) => void,
 ): Promise<WebCamera> {
   const stream = await openStream();
   try {
-    loaded ??= loadMotion();
-    return new WebCamera(head, stream, await loaded, onState, onEnd);
+    const worker = await openWorker(signal);
+    return new WebCamera(head, stream, worker, onState, onEnd);
   } catch (error) {
-    loaded = undefined;
     for (const track of stream.getTracks()) track.stop();
     throw error;
   }
@@ -85,31 +84,26 @@ function sentenceOf(error: unknown): string {
   return `The camera cannot be opened: ${String(error)}`;
 }
 
-/** The networks and the fit, ready for pictures.
+/** The worker, ready for pictures.
  *
  * @throws CameraError: a file is absent or damaged, or the browser cannot run it.
  */
-export async function loadMotion(): Promise<FaceMotion> {
-  const address = (name: string) => new URL(name, import.meta.url).href;
-  try {
-    const runtime = (await import(address("onnxruntime.js"))) as Runtime;
-    runtime.env.wasm.numThreads = 1; // more need a page that is isolated from other origins
-    runtime.env.wasm.wasmPaths = { wasm: address("onnxruntime.wasm") };
-    const create = (name: string) =>
-      runtime.InferenceSession.create(address(name), { executionProviders: ["wasm"] });
-    const arrays = fetch(address("face_fit.bin")).then(async (response) => {
-      if (!response.ok) throw new Error(`the server answered ${response.status}`);
-      return readFitFile(await response.arrayBuffer());
-    });
-    // One after the other: the first one starts the runtime.
-    const detector = await create("face_detector.onnx");
-    const landmarks = await create("face_landmarks.onnx");
-    const networks = new FaceNetworks(runtime, detector, landmarks);
-    return new FaceMotion(new FaceFollower(networks), await arrays);
-  } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    throw new CameraError(`The files of the camera could not be loaded: ${text}.`);
-  }
+function openWorker(signal: AbortSignal): Promise<Worker> {
+  signal.throwIfAborted();
+  const worker = new Worker(import.meta.url, { type: "module" });
+  return new Promise((done, fail) => {
+    const refuse = (reason: unknown): void => {
+      worker.terminate();
+      fail(reason);
+    };
+    signal.addEventListener("abort", () => refuse(signal.reason), { once: true });
+    worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+      if (data.kind === "error") refuse(new CameraError(data.sentence));
+      else done(worker);
+    };
+    worker.onerror = ({ message }) =>
+      refuse(new CameraError(`The camera cannot be used: ${message}`));
+  });
 }
 
 /** A camera that moves a head until `stop`. */
@@ -117,22 +111,20 @@ export class WebCamera {
   /** Median milliseconds that a picture takes; 0 before there are enough. */
   milliseconds = 0;
   private readonly video = document.createElement("video");
-  private readonly canvas = document.createElement("canvas");
-  private readonly context: CanvasRenderingContext2D;
   private readonly neutral = new NeutralFace();
   private readonly smoothing = new Smoothing();
   private times: number[] = [];
   private state: CameraState | undefined;
   private stopped = false;
+  private shownTime = -1; // of the video
 
   constructor(
     private readonly head: PosedHead,
     private readonly stream: MediaStream,
-    private readonly motion: FaceMotion,
+    private readonly worker: Worker,
     private readonly onState: (state: CameraState) => void,
     private readonly onEnd: (sentence: string) => void,
   ) {
-    this.context = this.canvas.getContext("2d", { willReadFrequently: true })!;
     Object.assign(this.video, { srcObject: stream, muted: true, playsInline: true });
     for (const track of stream.getTracks()) {
       track.addEventListener("ended", () => this.end("The camera was disconnected."));
@@ -150,6 +142,7 @@ export class WebCamera {
     this.stopped = true;
     for (const track of this.stream.getTracks()) track.stop();
     this.video.srcObject = null;
+    this.worker.terminate();
   }
 
   private end(sentence: string): void {
@@ -166,7 +159,8 @@ export class WebCamera {
         if (!this.stopped) await this.show();
       }
     } catch (error) {
-      this.end(`The camera cannot be followed: ${String(error)}`);
+      const sentence = `The camera cannot be followed: ${String(error)}`;
+      this.end(error instanceof CameraError ? error.message : sentence);
     }
   }
 
@@ -179,10 +173,11 @@ export class WebCamera {
   }
 
   private async show(): Promise<void> {
-    const picture = this.picture();
-    if (!picture) return;
+    const { currentTime, videoWidth } = this.video;
+    if (!videoWidth || currentTime === this.shownTime) return; // the same picture once more
+    this.shownTime = currentTime;
     const start = performance.now();
-    const observation = await this.motion.observe(picture);
+    const observation = await this.observed(await createImageBitmap(this.video));
     if (this.stopped) return;
     this.note(performance.now() - start);
     const seconds = start / 1000;
@@ -192,13 +187,16 @@ export class WebCamera {
     this.report(observation);
   }
 
-  private picture(): Picture | undefined {
-    const { videoWidth: width, videoHeight: height } = this.video;
-    if (!width || !height) return undefined;
-    if (this.canvas.width !== width || this.canvas.height !== height)
-      Object.assign(this.canvas, { width, height });
-    this.context.drawImage(this.video, 0, 0);
-    return this.context.getImageData(0, 0, width, height);
+  /** What the worker sees in a picture. */
+  private observed(bitmap: ImageBitmap): Promise<Observation> {
+    return new Promise((done, fail) => {
+      this.worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+        if (data.kind === "picture") done(data.observation);
+        else if (data.kind === "error") fail(new CameraError(data.sentence));
+      };
+      this.worker.onerror = (event) => fail(new CameraError(event.message));
+      this.worker.postMessage(bitmap, [bitmap]);
+    });
   }
 
   private note(milliseconds: number): void {
@@ -215,3 +213,6 @@ export class WebCamera {
     this.onState(shown);
   }
 }
+
+const isWorker = !globalThis.document && "importScripts" in globalThis;
+if (isWorker) void serve(globalThis as never);
