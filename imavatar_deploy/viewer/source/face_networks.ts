@@ -72,7 +72,7 @@ export class FaceNetworks {
     if (side === undefined) {
       return merge(await this.candidates(picture, { left: 0, top: 0, width, height }));
     }
-    const found: Detection[] = [];
+    const detections: Detection[] = [];
     for (const top of tileStarts(height, side)) {
       for (const left of tileStarts(width, side)) {
         const tile = {
@@ -81,10 +81,10 @@ export class FaceNetworks {
           width: Math.min(side, width - left),
           height: Math.min(side, height - top),
         };
-        found.push(...(await this.candidates(picture, tile)));
+        detections.push(...(await this.candidates(picture, tile)));
       }
     }
-    return merge(found);
+    return merge(detections);
   }
 
   /** The landmarks of the face in a region; without a face they mean nothing. */
