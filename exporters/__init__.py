@@ -10,7 +10,8 @@
   `add_formats(avatar, out, settings)`, which adds formats to an avatar folder without its
   checkpoint.
 - `ExportSettings` holds `StudentSettings`, `RefineSettings`, `GlbSettings` with `VrmSettings`,
-  `UsdSettings`, `MeshSettings`, `TrtSettings`, `FidelitySettings` and `UnseenSettings`.
+  `UsdSettings`, `MeshSettings`, `TrtSettings`, `WebSettings`, `FidelitySettings` and
+  `UnseenSettings`.
 - `EXPORT_FORMATS` has every format by name; `ExportFormat`, `ExportInput` and `register_format` add
   one of your own.
 - `bake_sequences(avatar, track, out, formats)` returns a `SequenceReport`; `SEQUENCE_FORMATS` has
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .fidelity.options import FidelitySettings
     from .formats.format import ExportFormat, ExportInput
     from .formats.gltf.settings import GlbSettings, VrmSettings
-    from .formats.options import MeshSettings, TrtSettings, UsdSettings
+    from .formats.options import MeshSettings, TrtSettings, UsdSettings, WebSettings
     from .formats.table import FORMATS as EXPORT_FORMATS
     from .formats.table import register_format
     from .refine.options import RefineSettings
@@ -60,6 +61,7 @@ __all__ = [
     "UnseenSettings",
     "UsdSettings",
     "VrmSettings",
+    "WebSettings",
     "add_formats",
     "bake_sequences",
     "export_avatar",
@@ -83,6 +85,7 @@ PLACES = {
     "UnseenSettings": ".unseen_options",
     "UsdSettings": ".formats.options",
     "VrmSettings": ".formats.gltf.settings",
+    "WebSettings": ".formats.options",
     "add_formats": ".add",
     "bake_sequences": ".sequences.bake",
     "export_avatar": ".export",

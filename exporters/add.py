@@ -48,6 +48,7 @@ APPLY = frozenset(
         "usd",
         "mesh",
         "trt",
+        "web",
         "proof",
         "synthetic_mark",
     )

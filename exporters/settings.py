@@ -14,7 +14,7 @@ from imavatar_deploy.tracks import FlameTrack
 
 from .fidelity.options import FidelitySettings
 from .formats.gltf.settings import GlbSettings
-from .formats.options import MeshSettings, TrtSettings, UsdSettings
+from .formats.options import MeshSettings, TrtSettings, UsdSettings, WebSettings
 from .parts import PART_CHOICES
 from .refine.options import RefineSettings
 from .student.options import StudentSettings
@@ -73,6 +73,8 @@ class ExportSettings:
     """Options of the surface that no training view shows."""
     trt: TrtSettings = field(default_factory=TrtSettings)
     """Options of TensorRT engines."""
+    web: WebSettings = field(default_factory=WebSettings)
+    """Options of the format `web`."""
     proof: FidelitySettings = field(default_factory=FidelitySettings)
     """Options of the fidelity report."""
     synthetic_mark: bool = True

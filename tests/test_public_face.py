@@ -49,6 +49,7 @@ FACE = {
         "UnseenSettings",
         "UsdSettings",
         "VrmSettings",
+        "WebSettings",
         "add_formats",
         "bake_sequences",
         "export_avatar",

@@ -8,7 +8,7 @@ three.js, declarations of types, and the files of `tools/viewer/npm/`. `npm pack
 
 It needs node and npm, which installs the compilers in the versions of `tools/viewer/package.json`.
 The result depends on these versions and the source alone, and is committed:
-`imavatar_deploy/viewer/viewer.js`.
+`imavatar_deploy/viewer/viewer.js` and `camera.js`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ INSTALLED = (".bin/esbuild", ".bin/tsc", "@types/three")
 RELATIVE_IMPORT = re.compile(r"""((?:from|import\()\s*)(["']\./[^"']+)(["'])""")
 """An import of another declaration of the package."""
 
+CAMERA = "camera.js"
+"""The module that the viewer loads when the camera is used."""
+
 LIMIT = 300
 """Seconds for one step."""
 
@@ -47,14 +50,14 @@ BUNDLE = (
 
 
 def build(out: Path) -> None:
-    """Build the viewer into a file.
+    """Build the viewer into a file, and the module of the camera beside it.
 
     Raises:
         RuntimeError: node or npm is missing, or a step fails.
     """
-    _install_compilers()
-    _run(str(PROGRAMS / "tsc"), "--project", str(TOOLS))
+    _check_types()
     _bundle("main.ts", out)
+    _bundle("web_camera.ts", out.with_name(CAMERA))
 
 
 def build_package(folder: Path) -> None:
@@ -65,7 +68,8 @@ def build_package(folder: Path) -> None:
     """
     if folder.exists():
         raise RuntimeError(f"{folder} exists already; remove it, or give the name of a new folder")
-    build(folder / "viewer.js")
+    _check_types()
+    _bundle("main.ts", folder / "viewer.js")
     _bundle("three.ts", folder / "three.js", "--external:three")
     types = folder / "types"
     emit = ("--noEmit", "false", "--declaration", "--emitDeclarationOnly")
@@ -84,6 +88,11 @@ def build_package(folder: Path) -> None:
     package["version"] = version[1]
     text = json.dumps(package, indent=2) + "\n"
     (folder / "package.json").write_text(text, encoding="utf-8")
+
+
+def _check_types() -> None:
+    _install_compilers()
+    _run(str(PROGRAMS / "tsc"), "--project", str(TOOLS))
 
 
 def _install_compilers() -> None:
@@ -125,7 +134,8 @@ def main() -> None:
         build(out.resolve())
     except RuntimeError as error:
         sys.exit(str(error))
-    print(f"{out}: {out.stat().st_size} bytes")
+    for file in (out, out.with_name(CAMERA)):
+        print(f"{file}: {file.stat().st_size} bytes")
 
 
 if __name__ == "__main__":

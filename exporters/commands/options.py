@@ -36,6 +36,7 @@ from ..formats.options import (
     MeshSettings,
     TrtSettings,
     UsdSettings,
+    WebSettings,
 )
 from ..formats.tensorrt_precision import PRECISIONS
 from ..refine.options import RefineSettings
@@ -394,6 +395,24 @@ TRT = OptionGroup(
     _trt,
 )
 
+WEB = OptionGroup(
+    "web",
+    "Web page",
+    (
+        FormatOption(
+            "--web-camera",
+            formats=("web",),
+            type=click.Path(path_type=Path),
+            metavar="FOLDER",
+            help="Give the page of web a button that tracks the face before the camera, whose "
+            "picture stays in the browser. FOLDER is node_modules/onnxruntime-web/dist after npm "
+            "install onnxruntime-web. Adds 17 MB, which are loaded when the button is used. For "
+            "avatars of OpenHead.",
+        ),
+    ),
+    lambda web_camera: WebSettings(web_camera),
+)
+
 GROUPS = (
     PROOF,
     STUDENT,
@@ -405,6 +424,7 @@ GROUPS = (
     USD,
     MESH,
     UNSEEN,
+    WEB,
     TRT,
 )
 

@@ -1,8 +1,9 @@
-"""MeshSettings, UsdSettings and TrtSettings: options of `mesh`, `usd`, `usdz` and `trt`."""
+"""MeshSettings, UsdSettings, TrtSettings, WebSettings: options of `mesh`, USD, `trt` and `web`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from imavatar_deploy.errors import UsageError, unknown_name
 from imavatar_deploy.trt.flavours import COMPATIBILITY, FLAVOURS
@@ -121,3 +122,12 @@ class TrtSettings:
             raise unknown_name("flavour of TensorRT", self.flavour, (*FLAVOURS, "auto"))
         if self.compatibility not in COMPATIBILITY:
             raise unknown_name("compatibility", self.compatibility, COMPATIBILITY)
+
+
+@dataclass(frozen=True)
+class WebSettings:
+    """Options of the format `web`."""
+
+    camera: Path | None = None
+    """Folder `dist` of the npm package onnxruntime-web: the page then tracks a face before the
+    camera. None leaves the camera out."""

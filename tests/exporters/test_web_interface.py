@@ -244,3 +244,44 @@ def test_late_frames_lower_the_resolution_and_early_ones_raise_it(page: Page) ->
     page.evaluate("window.interval = 10")
     assert page.evaluate(f"{reached}(1)") == pytest.approx(1)
     page.evaluate("window.requestAnimationFrame = keptRequest")
+
+
+def scheme(page: Page) -> tuple[str, str, str]:
+    """The button's name, the scheme of the browser's own controls, and the page's background."""
+    label, native, ground = page.evaluate(
+        """[document.querySelector("[data-colours]").ariaLabel,
+            getComputedStyle(document.documentElement).colorScheme,
+            getComputedStyle(document.body).backgroundColor]"""
+    )
+    return label, native, ground
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_the_button_chooses_light_or_dark_colours(page: Page, system: str) -> None:
+    light, dark = "rgb(236, 238, 241)", "rgb(32, 35, 39)"
+    page.send(
+        "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": system}]
+    )
+    as_system = ("Colours: as the system", "light dark", {"light": light, "dark": dark}[system])
+    assert scheme(page) == as_system
+    click(page, "[data-colours]")
+    assert scheme(page) == ("Colours: light", "light", light)
+    click(page, "[data-colours]")
+    assert scheme(page) == ("Colours: dark", "dark", dark)
+    click(page, "[data-colours]")
+    assert scheme(page) == as_system
+    page.send("Emulation.setEmulatedMedia", features=[])
+
+
+def test_the_chosen_colours_are_kept(tmp_path: Path) -> None:
+    site = write_site(tmp_path / "site", open_avatar("sample"))
+    with opened(site) as page:
+        click(page, "[data-colours]")
+        click(page, "[data-colours]")
+        page.send("Page.reload")
+        for _ in range(100):
+            if page.evaluate("document.querySelector('[data-colours]')?.title ?? ''"):
+                break
+            page.evaluate("new Promise((done) => setTimeout(done, 100))")
+        assert scheme(page)[:2] == ("Colours: dark", "dark")
+        assert page.errors() == []

@@ -331,18 +331,25 @@ def test_a_narrow_page_has_labels_and_no_overflow(page: Page, scheme: str) -> No
     page.send("Emulation.setEmulatedMedia", features=[])
 
 
+@pytest.mark.parametrize("chosen", ["", "light", "dark"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation_of_accessibility(page: Page, scheme: str) -> None:
+def test_axe_finds_no_violation_of_accessibility(page: Page, scheme: str, chosen: str) -> None:
+    """In the system's colours and in those that the button chooses."""
     if not AXE.is_file():
         pytest.skip("needs axe-core, which tools/build_viewer.py installs with the compilers")
     page.send(
         "Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}]
     )
+    for _ in range(["", "light", "dark"].index(chosen)):
+        page.evaluate("document.querySelector('[data-colours]').click()")
+    assert page.evaluate("document.documentElement.dataset.scheme") == chosen
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     page.evaluate(f"{AXE.read_text(encoding='utf-8')}; 0")
     violations = page.evaluate(
         "axe.run().then((result) => result.violations.map((each) => [each.id, each.help]))"
     )
+    while page.evaluate("document.documentElement.dataset.scheme"):
+        page.evaluate("document.querySelector('[data-colours]').click()")
     page.send("Emulation.setEmulatedMedia", features=[])
     assert violations == []
 

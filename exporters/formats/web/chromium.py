@@ -184,8 +184,12 @@ class Browser:
 
 
 @contextmanager
-def chromium(program: str) -> Iterator[Browser]:
+def chromium(program: str, *flags: str) -> Iterator[Browser]:
     """Start a browser that ends with this context, with an empty profile of its own.
+
+    Args:
+        program: the browser.
+        flags: further ones than `FLAGS`.
 
     Raises:
         BrowserError: it does not start.
@@ -194,13 +198,13 @@ def chromium(program: str) -> Iterator[Browser]:
         log = Path(folder) / "log"
         inner_to, to = os.pipe()
         since, inner_since = os.pipe()
-        flags = [*FLAGS, f"--user-data-dir={folder}/profile"]
+        options = [*FLAGS, *flags, f"--user-data-dir={folder}/profile"]
         if os.geteuid() == 0:
-            flags.append("--no-sandbox")  # the sandbox does not run for root
+            options.append("--no-sandbox")  # the sandbox does not run for root
         launcher = [sys.executable, "-c", LAUNCHER, str(inner_to), str(inner_since)]
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*launcher, program, *flags],
+                [*launcher, program, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -30,6 +30,10 @@ from ...manifest import licence_report
 from ...settings import ExportSettings
 from ...student.format import student_of
 from ..format import ExportFormat, ExportInput, Source
+from .camera import FOLDER as CAMERA_FOLDER
+from .camera import MODULE as CAMERA_MODULE
+from .camera import camera_files, check_runtime
+from .camera import check_edition as check_camera_edition
 
 FOLDER = "web"
 """The folder inside an avatar folder."""
@@ -61,6 +65,8 @@ def _ready(settings: ExportSettings) -> None:
             f"the format web draws students of width {' or '.join(map(str, WIDTHS))}, "
             f"got {settings.student.width}: choose one by student.width (--student)"
         )
+    if settings.web.camera is not None:
+        check_runtime(settings.web.camera)
 
 
 def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[str, Any]:
@@ -75,7 +81,11 @@ def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[st
     }
     file = encode(avatar, student_of(subject), resting_camera(avatar), facts)
     sizes = write_page(
-        folder / FOLDER, file.data, settings.track, synthetic_mark=settings.synthetic_mark
+        folder / FOLDER,
+        file.data,
+        settings.track,
+        synthetic_mark=settings.synthetic_mark,
+        camera=settings.web.camera,
     )
     poses = reference_poses(source.edition)
     posed = _posed(avatar, poses.expression, poses.pose)[:, file.vertices]
@@ -95,13 +105,19 @@ def _write(folder: Path, subject: ExportInput, progress: Progress) -> Mapping[st
 
 
 def write_page(
-    folder: Path, data: bytes, track: FlameTrack | None = None, *, synthetic_mark: bool = True
+    folder: Path,
+    data: bytes,
+    track: FlameTrack | None = None,
+    *,
+    synthetic_mark: bool = True,
+    camera: Path | None = None,
 ) -> dict[str, int]:
     """Write a page with an avatar into a new folder; return the bytes of each file.
 
     Args:
         data: the avatar, as `avatar_file.encode` writes it.
         track: the motion that the page plays.
+        camera: `dist` of onnxruntime-web, for a page that tracks a face before the camera.
     """
     folder.mkdir(parents=True)
     viewer = files("imavatar_deploy").joinpath("viewer")
@@ -118,6 +134,14 @@ def write_page(
         contents[TRACK] = _track_json(track)
         page = page.replace(f'src="{BINARY}"', f'src="{BINARY}" track="{TRACK}"', 1)
         contents[PAGE] = page.encode()
+    if camera is not None:
+        page = page.replace(
+            " data-controls", f' camera="{CAMERA_FOLDER}/{CAMERA_MODULE}" data-controls'
+        )
+        # WebAssembly is compiled from a file of this page's own folder.
+        page = page.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'", 1)
+        contents |= {PAGE: page.encode(), **camera_files(camera)}
+        (folder / CAMERA_FOLDER).mkdir()
     for name, content in contents.items():
         (folder / name).write_bytes(content)
     return {name: len(content) for name, content in contents.items()}
@@ -137,6 +161,8 @@ def _track_json(track: FlameTrack) -> bytes:
 def _refuse(avatar: Source, settings: ExportSettings) -> None:
     if settings.track is not None:
         check_edition(settings.track.edition, avatar.edition)
+    if settings.web.camera is not None:
+        check_camera_edition(avatar.edition)
 
 
 def _posed(
@@ -156,11 +182,20 @@ def _check(folder: Path) -> list[ParityReport]:
 
 
 def _notes(folder: Path) -> list[str]:
-    size = sum(path.stat().st_size for path in (folder / FOLDER).iterdir())
-    return [
-        f"{FOLDER}/ is a page of {size / 1e6:.2f} MB for any static web server; to look at it: "
+    def megabytes(part: Path) -> str:
+        return f"{sum(file.stat().st_size for file in part.glob('*') if file.is_file()) / 1e6:.2f}"
+
+    page = folder / FOLDER
+    notes = [
+        f"{FOLDER}/ is a page of {megabytes(page)} MB for any static web server; to look at it: "
         f"python -m http.server --bind 127.0.0.1 --directory OUT/{FOLDER}"
     ]
+    if (page / CAMERA_FOLDER).is_dir():
+        notes.append(
+            f"{FOLDER}/{CAMERA_FOLDER}/ has {megabytes(page / CAMERA_FOLDER)} MB, which a browser "
+            "loads when the camera is used; away from this computer that needs https"
+        )
+    return notes
 
 
 ROWS = (

@@ -81,8 +81,12 @@ def served(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[Page]:
+def opened(folder: Path, *flags: str) -> Iterator[Page]:
     """Open the page of a web folder in a browser, with its avatar loaded.
+
+    Args:
+        folder: with the page.
+        flags: of the browser, besides those of `chromium`.
 
     Raises:
         BrowserError: there is no browser, or the page reports an error.
@@ -90,7 +94,7 @@ def opened(folder: Path) -> Iterator[Page]:
     program = find_chromium()
     if program is None:
         raise BrowserError(f"the page cannot be opened: there is {NO_BROWSER}")
-    with served(folder) as address, chromium(program) as browser:
+    with served(folder) as address, chromium(program, *flags) as browser:
         page = browser.page()
         page.open(f"{address}index.html")
         page.evaluate(

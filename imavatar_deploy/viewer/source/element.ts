@@ -1,6 +1,7 @@
 /** `<imavatar-head src="avatar.bin" track="track.json">`: loads, draws and animates an avatar. */
 
 import { OrbitCamera } from "./camera";
+import { CameraSession, type CameraSessionState } from "./camera_session";
 import type { View } from "./cameras";
 import type { Geometry } from "./gpu_deformer";
 import { POSE_SIZE } from "./kinematics";
@@ -36,6 +37,7 @@ export type HeadEvent =
   | "frame"
   | "playstate"
   | "track"
+  | "camerastate"
   | "connected"
   | "disconnected";
 
@@ -63,6 +65,11 @@ export class ImavatarHead extends Base {
   private frameTimes: number[] = [];
   private loading: AbortController | undefined;
   private follower: Follower | undefined;
+  private readonly webcam = new CameraSession(
+    this,
+    (state) => this.emit("camerastate", state),
+    (sentence) => this.emit("error", sentence),
+  );
   private readonly pointers = new Map<number, PointerEvent>();
 
   constructor() {
@@ -89,6 +96,7 @@ export class ImavatarHead extends Base {
   disconnectedCallback(): void {
     this.pause();
     this.unfollow();
+    this.stopCamera();
   }
 
   /** The decoded avatar; undefined before the event `load`. */
@@ -148,6 +156,7 @@ export class ImavatarHead extends Base {
   play(): void {
     if (!this.track || this.playing) return;
     this.unfollow();
+    this.stopCamera();
     this.playing = true;
     this.lastTime = 0;
     this.emit("playstate");
@@ -165,6 +174,7 @@ export class ImavatarHead extends Base {
   follow(url: string): void {
     this.pause();
     this.unfollow();
+    this.stopCamera();
     this.follower = new Follower(this, url);
   }
 
@@ -178,6 +188,33 @@ export class ImavatarHead extends Base {
   /** Counts of the packets that were followed; undefined without `follow`. */
   get live(): LiveCounts | undefined {
     return this.follower && { ...this.follower.counts };
+  }
+
+  /** Let the face before the camera move the head; its pictures stay in the browser.
+   *
+   * The attribute `camera` names the module that the export writes with `--web-camera`.
+   */
+  async startCamera(): Promise<void> {
+    const model = this.loaded();
+    this.pause();
+    this.unfollow();
+    await this.webcam.start(this.getAttribute("camera"), model);
+  }
+
+  /** Close the camera; the head keeps its face. */
+  stopCamera(): void {
+    this.webcam.stop();
+  }
+
+  /** Make the face of the next second before the camera the neutral one. */
+  calibrateCamera(): void {
+    this.webcam.calibrate();
+  }
+
+  /** What the camera shows, and the median milliseconds that a picture takes. */
+  get cameraState(): { state: CameraSessionState; milliseconds: number } {
+    const { state, milliseconds } = this.webcam;
+    return { state, milliseconds };
   }
 
   /** Show the track at a time in seconds. */
@@ -230,12 +267,13 @@ export class ImavatarHead extends Base {
   /** Record a video of the view, as WebM where the browser can.
    *
    * @param seconds: of what is shown; without it the track once from its start, or 5 s of a view
-   *   without a track.
+   *   without a track, or of the camera.
    * @param signal: ends the recording early; the video until then is returned.
    */
   async record(seconds?: number, signal?: AbortSignal): Promise<Blob> {
     this.loaded();
-    const length = seconds ?? (this.playback.duration || VIDEO_SECONDS);
+    const isTrack = seconds === undefined && this.track && this.webcam.state === "off";
+    const length = seconds ?? (isTrack ? this.playback.duration : VIDEO_SECONDS);
     if (!(length > 0 && length < Infinity))
       throw new RangeError(`a video must have a positive number of seconds, got ${length}`);
     if (this.isRecording) throw new Error("a video is being recorded; wait for its end");
@@ -243,7 +281,7 @@ export class ImavatarHead extends Base {
     this.resize();
     this.isRecording = true;
     try {
-      if (seconds === undefined) {
+      if (isTrack) {
         this.seek(0);
         this.play();
       }

@@ -1,5 +1,7 @@
 /** The page's controls: sliders by region, and playback of a track. */
 
+import { CameraControls } from "./camera_controls";
+import { connectColourScheme } from "./colour_scheme";
 import type { ImavatarHead } from "./element";
 import { AvatarError, type Model } from "./model";
 import { presetsOf, type Preset } from "./presets";
@@ -59,6 +61,7 @@ const FRAMES_SHOWN = 15; // the frame time that is shown is their median
 
 /** Build the controls once the avatar of `head` is loaded. */
 export function buildInterface(head: ImavatarHead, panel: HTMLElement): void {
+  connectColourScheme(element(panel, "colours"));
   const start = (): void => {
     const model = head.avatar;
     if (!model) return;
@@ -66,6 +69,7 @@ export function buildInterface(head: ImavatarHead, panel: HTMLElement): void {
     buildPresets(head, model, panel, sliders);
     new Playback(head, panel, sliders);
     new Saving(head, panel);
+    new CameraControls(head, panel, () => sliders.refresh());
     showFrameTime(head, element(panel, "frame"));
     panel.hidden = false;
   };

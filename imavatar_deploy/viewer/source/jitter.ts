@@ -25,10 +25,10 @@ const FADE_SECONDS = 0.06;
 const RELAX_AFTER = 2;
 const RELAX_SECONDS = 1.2;
 
-type Quaternion = readonly [number, number, number, number]; // w x y z
+export type Quaternion = readonly [number, number, number, number]; // w x y z
 type Vector = readonly [number, number, number];
 
-const IDENTITY: Quaternion = [1, 0, 0, 0];
+export const IDENTITY: Quaternion = [1, 0, 0, 0];
 
 /** A face: expressions, and a unit quaternion for each bone. */
 export interface Face {
@@ -37,14 +37,14 @@ export interface Face {
 }
 
 /** The quaternion of an axis-angle. */
-function quaternion([x, y, z]: Vector): Quaternion {
+export function quaternion([x, y, z]: Vector): Quaternion {
   const angle = Math.sqrt(x * x + y * y + z * z);
   const half = angle > 1e-9 ? Math.sin(angle / 2) / angle : 0.5;
   return [Math.cos(angle / 2), half * x, half * y, half * z];
 }
 
 /** The axis-angle of a quaternion, of at most pi. */
-function axisAngle(q: Quaternion): Vector {
+export function axisAngle(q: Quaternion): Vector {
   const sign = q[0] < 0 ? -1 : 1;
   const [w, x, y, z] = [sign * q[0], sign * q[1], sign * q[2], sign * q[3]];
   const sine = Math.sqrt(x * x + y * y + z * z);
@@ -53,7 +53,7 @@ function axisAngle(q: Quaternion): Vector {
 }
 
 /** The Hamilton product: rotation by `b`, then `a`. */
-function product(a: Quaternion, b: Quaternion): Quaternion {
+export function product(a: Quaternion, b: Quaternion): Quaternion {
   return [
     a[0] * b[0] - a[1] * b[1] - a[2] * b[2] - a[3] * b[3],
     a[0] * b[1] + a[1] * b[0] + a[2] * b[3] - a[3] * b[2],
@@ -81,7 +81,7 @@ export function poseOf(face: Face): number[] {
 }
 
 /** The difference of two faces; each bone by the shorter way. */
-function minus(a: Face, b: Face): number[] {
+export function minus(a: Face, b: Face): number[] {
   const rotations = a.turns.flatMap((turn, bone) => {
     const [w, x, y, z] = b.turns[bone]!;
     return [...axisAngle(product(turn, [w, -x, -y, -z]))];
@@ -90,7 +90,7 @@ function minus(a: Face, b: Face): number[] {
 }
 
 /** A face moved by a difference times a factor. */
-function plus(face: Face, difference: readonly number[], factor: number): Face {
+export function plus(face: Face, difference: readonly number[], factor: number): Face {
   const turns = face.turns.map((turn, bone) => {
     const at = EXPRESSIONS + 3 * bone;
     const [x, y, z] = [difference[at]!, difference[at + 1]!, difference[at + 2]!];

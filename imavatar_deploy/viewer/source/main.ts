@@ -3,6 +3,7 @@
 import { ImavatarHead } from "./element";
 import { buildInterface } from "./interface";
 
+export type { CameraSessionState } from "./camera_session";
 export { CameraBuffer, decodeCamera, type View } from "./cameras";
 export { ImavatarHead, type HeadEvent } from "./element";
 export { faceOf, JitterBuffer, poseOf } from "./jitter";
