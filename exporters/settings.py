@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,9 @@ OPSETS = range(15, 21)
 
 MIN_FACES = 100
 """Smallest face budget; fewer faces cannot show a head."""
+
+PROFILE_FORMATS = frozenset(("glb", "fbx"))
+"""Formats to which the profile of a GLB applies: `fbx` is converted from the GLB."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,11 @@ class ExportSettings:
             raise UsageError(
                 f"formats must be one or more names, such as ('player',), got {formats!r}"
             )
+        if twice := [name for name, count in Counter(formats).items() if count > 1]:
+            raise UsageError(
+                f"formats (--format) names {', '.join(map(repr, twice))} more than once; "
+                "name each format once"
+            )
         if self.faces is not None and not isinstance(self.faces, int):
             raise UsageError(f"faces must be a whole number or None, got {self.faces!r}")
         if self.faces is not None and self.faces < MIN_FACES:
@@ -118,6 +127,11 @@ class ExportSettings:
         if self.mesh.from_field and "mesh" not in self.formats:
             raise UsageError(
                 "mesh.from_field (--from-field) applies to meshes only; add --format mesh"
+            )
+        if self.glb.profile != "plain" and PROFILE_FORMATS.isdisjoint(self.formats):
+            raise UsageError(
+                f"the profile {self.glb.profile} (--profile) is one of a glb, and the formats are "
+                f"{', '.join(self.formats)}: add glb to --format, or leave the profile out"
             )
         if self.refine is not None and (self.student is None or self.field_alone):
             raise UsageError(
