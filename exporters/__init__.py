@@ -10,7 +10,8 @@
   `add_formats(avatar, out, settings)`, which adds formats to an avatar folder without its
   checkpoint.
 - `ExportSettings` holds `StudentSettings`, `RefineSettings`, `GlbSettings` with `VrmSettings`,
-  `UsdSettings`, `MeshSettings`, `TrtSettings`, `FidelitySettings` and `UnseenSettings`.
+  `UsdSettings`, `MeshSettings`, `TrtSettings`, `ReportSettings`, `FidelitySettings` and
+  `UnseenSettings`.
 - `EXPORT_FORMATS` has every format by name; `ExportFormat`, `ExportInput` and `register_format` add
   one of your own.
 - `bake_sequences(avatar, track, out, formats)` returns a `SequenceReport`; `SEQUENCE_FORMATS` has
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .fidelity.options import FidelitySettings
     from .formats.format import ExportFormat, ExportInput
     from .formats.gltf.settings import GlbSettings, VrmSettings
-    from .formats.options import MeshSettings, TrtSettings, UsdSettings
+    from .formats.options import MeshSettings, ReportSettings, TrtSettings, UsdSettings
     from .formats.table import FORMATS as EXPORT_FORMATS
     from .formats.table import register_format
     from .refine.options import RefineSettings
@@ -54,6 +55,7 @@ __all__ = [
     "GlbSettings",
     "MeshSettings",
     "RefineSettings",
+    "ReportSettings",
     "SequenceReport",
     "StudentSettings",
     "TrtSettings",
@@ -77,6 +79,7 @@ PLACES = {
     "GlbSettings": ".formats.gltf.settings",
     "MeshSettings": ".formats.options",
     "RefineSettings": ".refine.options",
+    "ReportSettings": ".formats.options",
     "SequenceReport": ".sequences.bake",
     "StudentSettings": ".student.options",
     "TrtSettings": ".formats.options",

@@ -60,6 +60,7 @@ OPTIONS = {
     "student": "--student, --student-steps, --no-student",
     "unseen": "--seen-from, --keep-unseen, --keep-bust",
     "proof": "--proof-size, --tolerances",
+    "report": "--report-poses",
 }
 """Field -> command-line options, where these are not `--FIELD`."""
 

@@ -15,7 +15,7 @@ from imavatar_deploy.tracks import FlameTrack
 
 from .fidelity.options import FidelitySettings
 from .formats.gltf.settings import GlbSettings
-from .formats.options import MeshSettings, TrtSettings, UsdSettings
+from .formats.options import MeshSettings, ReportSettings, TrtSettings, UsdSettings
 from .parts import PART_CHOICES
 from .refine.options import RefineSettings
 from .student.options import StudentSettings
@@ -73,6 +73,8 @@ class ExportSettings:
     """Options of USD and USDZ."""
     mesh: MeshSettings = field(default_factory=MeshSettings)
     """Options of the format `mesh`."""
+    report: ReportSettings = field(default_factory=ReportSettings)
+    """Options of the format `report`."""
     unseen: UnseenSettings = field(default_factory=UnseenSettings)
     """Options of the surface that no training view shows."""
     trt: TrtSettings = field(default_factory=TrtSettings)
@@ -132,6 +134,11 @@ class ExportSettings:
             raise UsageError(
                 f"the profile {self.glb.profile} (--profile) is one of a glb, and the formats are "
                 f"{', '.join(self.formats)}: add glb to --format, or leave the profile out"
+            )
+        if self.report != ReportSettings() and "report" not in self.formats:
+            raise UsageError(
+                "poses of the report (--report-poses) need the format report: add it to --format, "
+                "or leave the poses out"
             )
         if self.refine is not None and (self.student is None or self.field_alone):
             raise UsageError(

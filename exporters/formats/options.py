@@ -1,4 +1,4 @@
-"""MeshSettings, UsdSettings and TrtSettings: options of `mesh`, `usd`, `usdz` and `trt`."""
+"""Options of `mesh` (MeshSettings), `usd` and `usdz` (UsdSettings), `trt` and `report`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from imavatar_deploy.trt.flavours import COMPATIBILITY, FLAVOURS
 
 from .gltf.settings import TEXTURE_SIZES
 from .named_poses import PRESETS
+from .report.poses import POSES
 from .tensorrt_precision import PRECISIONS
 
 USD_COLOURS = {
@@ -121,3 +122,22 @@ class TrtSettings:
             raise unknown_name("flavour of TensorRT", self.flavour, (*FLAVOURS, "auto"))
         if self.compatibility not in COMPATIBILITY:
             raise unknown_name("compatibility", self.compatibility, COMPATIBILITY)
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """Options of the format `report`.
+
+    Raises:
+        UsageError: a pose does not exist, or is named twice.
+    """
+
+    poses: tuple[str, ...] = tuple(POSES)
+    """Names of rows of `report.poses.POSES`: faces and views that the page shows."""
+
+    def __post_init__(self) -> None:
+        for number, name in enumerate(self.poses):
+            if name not in POSES:
+                raise unknown_name("pose of the report", name, POSES)
+            if name in self.poses[:number]:
+                raise UsageError(f"the poses of the report name {name!r} twice; name each once")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 
@@ -62,6 +62,14 @@ NOT_RUN = {
 FIGURES = ("psnr", "iou", "normal_angle")
 """Metrics under a picture."""
 
+POSES_TEXT = (
+    "Faces and views to look at; no limits apply to them. Where no camera saw the head, as from "
+    "behind, the networks invent a surface that the export replaces, so that baked differs from "
+    "implicit there."
+)
+
+REFERENCE_TEXT = "The frames from which the figures of the stages are computed, in their size."
+
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem auto; max-width: 80rem; padding: 0 1rem;
@@ -91,6 +99,20 @@ class HeldOutImages:
 
 
 @dataclass(frozen=True)
+class PoseImages:
+    """Named poses, drawn by the stages."""
+
+    names: Sequence[str]
+    """Titles of the T poses."""
+    images: Mapping[str, Sequence[FrameImages]]
+    """Stage -> its T frames."""
+    left_out: Sequence[Bool[Array, "H W"]]
+    """T masks, as in a `Gallery`."""
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    """Title of a pose that this avatar cannot have -> the reason."""
+
+
+@dataclass(frozen=True)
 class Gallery:
     """What the page shows of an export."""
 
@@ -108,6 +130,8 @@ class Gallery:
     """T masks of the pixels that a comparison with the implicit frames does not count."""
     held_out: HeldOutImages | None = None
     """None without a refinement."""
+    poses: PoseImages | None = None
+    """None for a page of the reference frames alone."""
 
 
 def write_gallery(folder: Path, gallery: Gallery, *, synthetic_mark: bool = True) -> None:
@@ -122,9 +146,9 @@ def write_gallery(folder: Path, gallery: Gallery, *, synthetic_mark: bool = True
     target.mkdir(exist_ok=True)
     writer = _Writer(target, synthetic_mark)
     sections = [_stages_table(gallery)]
-    sections += [
-        _reference_section(writer, gallery, number) for number in range(len(gallery.frames))
-    ]
+    if gallery.poses is not None:
+        sections += _pose_sections(writer, gallery, gallery.poses)
+    sections += [_frame_section(writer, gallery, number) for number in range(len(gallery.frames))]
     if gallery.held_out is not None:
         sections += _held_out_sections(writer, gallery.held_out)
     mark = f'<meta name="digitalSourceType" content="{TERM}">\n' if synthetic_mark else ""
@@ -193,15 +217,39 @@ class _Writer:
         )
 
 
-def _reference_section(writer: _Writer, gallery: Gallery, number: int) -> str:
-    """A reference frame in every column, with its differences and figures."""
+def _pose_sections(writer: _Writer, gallery: Gallery, poses: PoseImages) -> list[str]:
+    """The named poses, those that the avatar cannot have, and a heading for the other frames."""
+    missing = "".join(
+        f"<dt>{escape(title)}</dt><dd>not available: {escape(reason)}</dd>"
+        for title, reason in poses.unavailable.items()
+    )
+    intro = (
+        f"<section><h2>Named poses</h2>\n<p>{POSES_TEXT}</p>\n"
+        f"{f'<dl>{missing}</dl>' if missing else ''}</section>"
+    )
+    shown = replace(
+        gallery, frames=poses.names, images=poses.images, left_out=poses.left_out, poses=None
+    )
+    sections = [
+        _frame_section(writer, shown, number, "pose_") for number in range(len(poses.names))
+    ]
+    rest = f"<section><h2>Reference frames</h2>\n<p>{REFERENCE_TEXT}</p></section>"
+    return [intro, *sections, rest]
+
+
+def _frame_section(writer: _Writer, gallery: Gallery, number: int, prefix: str = "") -> str:
+    """A frame in every column, with its differences and figures.
+
+    Args:
+        prefix: of the names of its pictures.
+    """
     frame = gallery.frames[number]
     cells = []
     for stage, caption in COLUMNS.items():
         if stage not in gallery.images:
             cells.append(f'<h3>{stage}</h3><p class="absent">{escape(_reason(stage, gallery))}</p>')
             continue
-        name, image = f"{number}_{stage}", gallery.images[stage][number]
+        name, image = f"{prefix}{number}_{stage}", gallery.images[stage][number]
         if stage == IMPLICIT:
             picture = writer.picture(name, image.rgb, f"{stage}, {frame}", caption)
             cells.append(f"<h3>{stage}</h3>{picture}")
