@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -155,6 +156,21 @@ def test_table_has_figures_limits_and_misses(folder: Path) -> None:
     assert '<span class="missed">31.0 dB (26.0 dB) MISSED</span>' in page
     assert "<small>at least 30.0 dB (28.0 dB)</small>" in page
     assert "<td>32.0 dB (29.0 dB)</td>" in page
+
+
+def test_limits_and_figures_that_are_missing_have_their_words(tmp_path: Path) -> None:
+    limits = {"worst_iou": 0.985}
+    measures = {"psnr": 34.0, "worst_psnr": 33.0, "iou": 0.99, "worst_iou": 0.98}
+    reports = {"browser": StageReport("browser", "student", "browser", measures, limits)}
+    masks = [np.ones((16, 16), dtype=bool)] * 2
+    write_gallery(tmp_path, replace(gallery(), reports=reports, left_out=masks))
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "<small>at least (0.9850)</small>" in page
+    row = page.split('<th scope="row">browser', 1)[1].split("</tr>")[0]
+    cells = row.split("<td>")[1:]
+    assert cells[4].startswith("not in view")  # the mouth's PSNR, where that of frames is known
+    assert cells[5].startswith("not known")  # its normals: these frames have none
+    assert "the figures leave these pixels out" in page
 
 
 def test_figures_of_a_frame_are_under_its_pictures(folder: Path) -> None:

@@ -39,6 +39,9 @@ LARGEST_SIDE = 512
 QUALITY = 92
 """JPEG quality of the pictures."""
 
+MOUTH_PREFIX = "mouth_"
+"""Before the name of a metric: of the mouth region alone."""
+
 IMPLICIT = "implicit"
 
 DISTILLED = "student"
@@ -75,11 +78,13 @@ STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem auto; max-width: 80rem; padding: 0 1rem;
   color: light-dark(#222, #ddd); background: light-dark(#fff, #1a1a1a); overflow-wrap: anywhere; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2rem; } h3 { font-size: 1rem; margin: 0 0 .25rem; }
-.columns { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); }
+.columns { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(14rem, 45%), 1fr)); }
 figure { margin: 0 0 .5rem; } img { width: 100%; height: auto; display: block; background: #fff; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .5rem; margin: 0; }
 dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
 .columns dl { font-size: .85rem; } .columns dt { font-weight: 400; }
+.columns dl { grid-template-columns: minmax(0, auto) 1fr; } .columns dd { white-space: nowrap; }
 figcaption, .absent, small { font-size: .85rem; color: light-dark(#555, #aaa); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; overflow-wrap: normal; }
 th, td { border-bottom: 1px solid light-dark(#ccc, #444); padding: .25rem .75rem .25rem 0;
@@ -305,6 +310,17 @@ def _figures(
     }
 
 
+def _left_out_text(gallery: Gallery) -> str:
+    """A sentence about the pixels that differences show and figures leave out, if there are any."""
+    sets = [gallery.left_out, *([gallery.poses.left_out] if gallery.poses else [])]
+    if not any(mask.any() for masks in sets for mask in masks):
+        return ""
+    return (
+        " Differences from implicit also show the parts of mouth and eyes, which the implicit "
+        "avatar does not have; the figures leave these pixels out."
+    )
+
+
 def _stages_table(gallery: Gallery) -> str:
     """The fidelity report: figures and limits of every stage."""
     head = "".join(f'<th scope="col">{escape(row.title)}</th>' for row in METRICS.values())
@@ -314,7 +330,7 @@ def _stages_table(gallery: Gallery) -> str:
         "<section><h2>Stages</h2>\n<p>Each figure is the median of the frames, with the worst "
         "frame in parentheses; below it, the limits. Under the pictures are the figures of one "
         f"frame. In the differences, amplified {AMPLIFICATION:g} times, red is what only the "
-        "reference shows and blue what only the export shows.</p>\n"
+        f"reference shows and blue what only the export shows.{_left_out_text(gallery)}</p>\n"
         '<div class="scroll" tabindex="0" role="region" aria-label="Figures of the stages">\n'
         f'<table><thead><tr><th scope="col">stage</th>{head}</tr></thead>\n'
         f"<tbody>\n{rows}\n</tbody></table></div></section>"
@@ -337,18 +353,18 @@ def _table_row(name: str, gallery: Gallery) -> str:
 def _cell(report: StageReport, metric: str) -> str:
     """Median, worst frame and limits of a metric."""
     if metric not in report.measures:
-        return "not in view" if metric.startswith("mouth") else "not known"
+        frame_metric = metric.removeprefix(MOUTH_PREFIX)
+        seen = frame_metric != metric and frame_metric in report.measures
+        return "not in view" if seen else "not known"
     worst = WORST_PREFIX + metric
     text = escape(f"{report.value_text(metric)} ({report.value_text(worst)})")
     if {metric, worst} & set(report.misses()):
         text = f'<span class="missed">{text} MISSED</span>'
     bound = "at most" if row_of(metric).lower_is_better else "at least"
-    limit = report.limit_text(metric) or "any"
+    limits = [report.limit_text(metric)] if metric in report.limits else []
     if worst in report.limits:
-        limit += f" ({report.limit_text(worst)})"
-    elif limit == "any":
-        return text
-    return f"{text}<small>{bound} {escape(limit)}</small>"
+        limits.append(f"({report.limit_text(worst)})")
+    return f"{text}<small>{bound} {escape(' '.join(limits))}</small>" if limits else text
 
 
 def _reason(stage: str, gallery: Gallery) -> str:
