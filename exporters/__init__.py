@@ -10,8 +10,8 @@
   `add_formats(avatar, out, settings)`, which adds formats to an avatar folder without its
   checkpoint.
 - `ExportSettings` holds `StudentSettings`, `RefineSettings`, `GlbSettings` with `VrmSettings`,
-  `UsdSettings`, `MeshSettings`, `TrtSettings`, `WebSettings`, `FidelitySettings` and
-  `UnseenSettings`.
+  `UsdSettings`, `MeshSettings`, `TrtSettings`, `WebSettings`, `ReportSettings`, `FidelitySettings`
+  and `UnseenSettings`.
 - `EXPORT_FORMATS` has every format by name; `ExportFormat`, `ExportInput` and `register_format` add
   one of your own.
 - `bake_sequences(avatar, track, out, formats)` returns a `SequenceReport`; `SEQUENCE_FORMATS` has
@@ -33,7 +33,13 @@ if TYPE_CHECKING:
     from .fidelity.options import FidelitySettings
     from .formats.format import ExportFormat, ExportInput
     from .formats.gltf.settings import GlbSettings, VrmSettings
-    from .formats.options import MeshSettings, TrtSettings, UsdSettings, WebSettings
+    from .formats.options import (
+        MeshSettings,
+        ReportSettings,
+        TrtSettings,
+        UsdSettings,
+        WebSettings,
+    )
     from .formats.table import FORMATS as EXPORT_FORMATS
     from .formats.table import register_format
     from .refine.options import RefineSettings
@@ -55,6 +61,7 @@ __all__ = [
     "GlbSettings",
     "MeshSettings",
     "RefineSettings",
+    "ReportSettings",
     "SequenceReport",
     "StudentSettings",
     "TrtSettings",
@@ -79,6 +86,7 @@ PLACES = {
     "GlbSettings": ".formats.gltf.settings",
     "MeshSettings": ".formats.options",
     "RefineSettings": ".refine.options",
+    "ReportSettings": ".formats.options",
     "SequenceReport": ".sequences.bake",
     "StudentSettings": ".student.options",
     "TrtSettings": ".formats.options",

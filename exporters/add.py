@@ -25,12 +25,14 @@ from imavatar_deploy.fidelity.stage_metrics import (
     read_tolerances,
 )
 from imavatar_deploy.progress import Progress, Say, quiet, silent
+from imavatar_deploy.student import has_student
 
 from .export import run_format
 from .fidelity.options import tolerances
 from .fidelity.stages import FIDELITY_STAGES, FORMAT_STAGES, STUDENT, StageInput
 from .formats.format import ExportFormat, ExportInput
 from .formats.table import FORMATS, ready_formats
+from .formats.web.format import TRACK
 from .manifest import graph_metadata
 from .report import ExportReport
 from .settings import ExportSettings
@@ -60,6 +62,7 @@ OPTIONS = {
     "student": "--student, --student-steps, --no-student",
     "unseen": "--seen-from, --keep-unseen, --keep-bust",
     "proof": "--proof-size, --tolerances",
+    "report": "--report-poses",
 }
 """Field -> command-line options, where these are not `--FIELD`."""
 
@@ -130,6 +133,7 @@ def add_formats(
         raise UsageError("the bundled avatar stays as it is; choose a folder for its copy (--out)")
     if in_place or not settings.overwrite:
         _refuse_existing(rows, folder, settings.overwrite)
+    report.notes += _lost_motions(folder, rows, settings)
     target = folder.path if out is None else Path(out)
     overwrite = in_place or settings.overwrite
     with atomic_folder(target, marker=MANIFEST, overwrite=overwrite) as partial:
@@ -182,11 +186,9 @@ def _rows(settings: ExportSettings, stored: StoredAvatar) -> list[ExportFormat]:
         row.name for row in ready if row.name in settings.formats and row.folder_files is None
     ]
     if impossible:
-        able = ", ".join(row.name for row in FORMATS.values() if row.folder_files is not None)
         raise UsageError(
             f"the format {', '.join(impossible)} needs the networks, which an avatar folder does "
-            f"not hold: export the checkpoint, or choose others with --format; {folder.path} "
-            f"can get {able}"
+            f"not hold: export the checkpoint, or choose others with --format; {_possible(stored)}"
         )
     rows = [row for row in ready if row.folder_files is not None]
     for row in rows:
@@ -194,16 +196,54 @@ def _rows(settings: ExportSettings, stored: StoredAvatar) -> list[ExportFormat]:
         if missing:
             raise InputError(
                 f"{folder.path} has no {', '.join(missing)}, of which {row.name} is made: export "
-                f"the checkpoint with --format {row.name}"
+                f"the checkpoint with --format {row.name}; {_possible(stored)}"
             )
     colours = [row.name for row in rows if row.name in COLOURS]
-    if colours and not stored.has_network and stored.student is None:
+    if colours and not _has_colours(stored):
         raise InputError(
             f"{folder.path} has neither texture.onnx nor a student, so that the colours of "
             f"{', '.join(colours)} are not known: export the checkpoint with "
             f"--format player,{','.join(colours)}"
         )
     return rows
+
+
+def _has_colours(stored: StoredAvatar) -> bool:
+    """Whether the folder knows the colours of its surface."""
+    return stored.has_network or has_student(stored.folder)
+
+
+def _possible(stored: StoredAvatar) -> str:
+    """The formats that an avatar folder can get from its files, as the end of a message."""
+    files, coloured = stored.folder.manifest["files"], _has_colours(stored)
+    names = [
+        row.name
+        for row in FORMATS.values()
+        if row.folder_files is not None
+        and set(row.folder_files) <= set(files)
+        and (coloured or row.name not in COLOURS)
+    ]
+    return f"{stored.folder.path} can get {', '.join(names) or 'no format'}"
+
+
+def _lost_motions(
+    folder: AvatarFolder, rows: Sequence[ExportFormat], settings: ExportSettings
+) -> list[str]:
+    """Sentences about files with a motion that are replaced by files without one."""
+    if settings.track is not None:
+        return []
+    held = [row for row in rows if _holds_motion(folder, row.name)]
+    return [
+        f"{row.output} held a motion, and the new one holds none: repeat the command with "
+        "--track TRACK --overwrite to write it again"
+        for row in held
+    ]
+
+
+def _holds_motion(folder: AvatarFolder, name: str) -> bool:
+    """Whether the folder's file of a format holds a clip, which is longer than one frame."""
+    facts = folder.manifest.get("graphs", {}).get(name, {})
+    return facts.get("frames", 0) > 1 or TRACK in facts.get("files", ())
 
 
 def _refuse_existing(rows: Sequence[ExportFormat], folder: AvatarFolder, overwrite: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,13 @@ from imavatar_deploy.tracks import FlameTrack
 
 from .fidelity.options import FidelitySettings
 from .formats.gltf.settings import GlbSettings
-from .formats.options import MeshSettings, TrtSettings, UsdSettings, WebSettings
+from .formats.options import (
+    MeshSettings,
+    ReportSettings,
+    TrtSettings,
+    UsdSettings,
+    WebSettings,
+)
 from .parts import PART_CHOICES
 from .refine.options import RefineSettings
 from .student.options import StudentSettings
@@ -25,6 +32,9 @@ OPSETS = range(15, 21)
 
 MIN_FACES = 100
 """Smallest face budget; fewer faces cannot show a head."""
+
+PROFILE_FORMATS = frozenset(("glb", "fbx"))
+"""Formats to which the profile of a GLB applies: `fbx` is converted from the GLB."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,8 @@ class ExportSettings:
     """Options of USD and USDZ."""
     mesh: MeshSettings = field(default_factory=MeshSettings)
     """Options of the format `mesh`."""
+    report: ReportSettings = field(default_factory=ReportSettings)
+    """Options of the format `report`."""
     unseen: UnseenSettings = field(default_factory=UnseenSettings)
     """Options of the surface that no training view shows."""
     trt: TrtSettings = field(default_factory=TrtSettings)
@@ -96,6 +108,11 @@ class ExportSettings:
             raise UsageError(
                 f"formats must be one or more names, such as ('player',), got {formats!r}"
             )
+        if twice := [name for name, count in Counter(formats).items() if count > 1]:
+            raise UsageError(
+                f"formats (--format) names {', '.join(map(repr, twice))} more than once; "
+                "name each format once"
+            )
         if self.faces is not None and not isinstance(self.faces, int):
             raise UsageError(f"faces must be a whole number or None, got {self.faces!r}")
         if self.faces is not None and self.faces < MIN_FACES:
@@ -120,6 +137,16 @@ class ExportSettings:
         if self.mesh.from_field and "mesh" not in self.formats:
             raise UsageError(
                 "mesh.from_field (--from-field) applies to meshes only; add --format mesh"
+            )
+        if self.glb.profile != "plain" and PROFILE_FORMATS.isdisjoint(self.formats):
+            raise UsageError(
+                f"the profile {self.glb.profile} (--profile) is one of a glb, and the formats are "
+                f"{', '.join(self.formats)}: add glb to --format, or leave the profile out"
+            )
+        if self.report != ReportSettings() and "report" not in self.formats:
+            raise UsageError(
+                "poses of the report (--report-poses) need the format report: add it to --format, "
+                "or leave the poses out"
             )
         if self.refine is not None and (self.student is None or self.field_alone):
             raise UsageError(

@@ -43,6 +43,7 @@ FACE = {
         "GlbSettings",
         "MeshSettings",
         "RefineSettings",
+        "ReportSettings",
         "SequenceReport",
         "StudentSettings",
         "TrtSettings",

@@ -356,9 +356,13 @@ def _steps(report: ExportReport) -> Table:
 
 
 def _files(out: Path) -> Table:
-    table = _table("files", "file", "size")
-    for path in sorted(path for path in out.rglob("*") if path.is_file()):
-        table.add_row(path.relative_to(out).as_posix(), human_bytes(path.stat().st_size))
+    """A row for each file of the folder, and one for each folder in it."""
+    table = _table("files", "file or folder", "files", "size")
+    for path in sorted(out.iterdir()):
+        files = [file for file in (path, *path.rglob("*")) if file.is_file()]
+        name = f"{path.name}/" if path.is_dir() else path.name
+        size = sum(file.stat().st_size for file in files)
+        table.add_row(name, f"{len(files):,}", human_bytes(size))
     return table
 
 

@@ -34,10 +34,12 @@ from ..formats.options import (
     MESH_TYPES,
     USD_COLOURS,
     MeshSettings,
+    ReportSettings,
     TrtSettings,
     UsdSettings,
     WebSettings,
 )
+from ..formats.report.poses import POSES
 from ..formats.tensorrt_precision import PRECISIONS
 from ..refine.options import RefineSettings
 from ..student.options import DEFAULT_STEPS, STUDENT_FORMATS, StudentSettings
@@ -87,10 +89,11 @@ ARKIT_MAP = OptionGroup(
     (
         FormatOption(
             "--map",
-            formats=("glb", "vrm", "usd", "usdz"),
+            formats=("glb", "vrm", "usd", "usdz", "report"),
             metavar="FILE",
             help="A map of imavatar-data fit-map from ARKit's shapes to the avatar's head model. "
-            "glb, vrm, usd and usdz of a FLAME avatar get ARKit's shapes by it.",
+            "glb, vrm, usd and usdz of a FLAME avatar get ARKit's shapes by it, and its report "
+            "shows a smile and a blink.",
         ),
     ),
     _arkit_map,
@@ -266,6 +269,27 @@ USD = OptionGroup(
 )
 
 
+def _report(report_poses: str) -> ReportSettings:
+    return ReportSettings(tuple(filter(None, report_poses.replace(" ", "").split(","))))
+
+
+REPORT = OptionGroup(
+    "report",
+    "Report",
+    (
+        FormatOption(
+            "--report-poses",
+            formats=("report",),
+            default=",".join(POSES),
+            metavar="NAME,...",
+            help="Faces and views that the page shows besides the reference frames: jaw opens the "
+            "mouth by 0.1, 0.2 and 0.3 rad; quarter and profile show both sides.",
+        ),
+    ),
+    _report,
+)
+
+
 def _unseen(seen_from: tuple[str, ...], keep_unseen: bool, keep_bust: bool) -> UnseenSettings:
     tracks = tuple(track for name in seen_from if (track := _track(name)) is not None)
     return UnseenSettings(not keep_unseen, not keep_bust, tracks)
@@ -423,6 +447,7 @@ GROUPS = (
     gltf_options.GROUP,
     USD,
     MESH,
+    REPORT,
     UNSEEN,
     WEB,
     TRT,

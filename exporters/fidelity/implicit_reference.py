@@ -29,6 +29,7 @@ from ..bust import NO_BOUNDS, Bounds, clipped
 from ..mesh_cleanup import without_strays
 from ..settings import ExportSettings
 from .reference_poses import CORNER_NAMES, CORNERS, reference_poses
+from .viewed_frames import cameras_of
 
 JAW_OPENING = 0.2
 """Radians by which the jaw is opened to locate the lips."""
@@ -123,13 +124,13 @@ class ImplicitRenderer:
         size = (views.size, views.size)
         renderings = []
         with progress("implicit renders", len(views.pose)) as advance:
-            for row in zip(views.expression, views.pose, strict=True):
+            for *row, camera in zip(views.expression, views.pose, cameras_of(views), strict=True):
                 frame = Frame(*(torch.from_numpy(values).to(device) for values in row))
                 renderings.append(
                     render(
                         self._source,
                         frame,
-                        views.camera,
+                        camera,
                         size,
                         self._tracer,
                         background=BACKGROUND,

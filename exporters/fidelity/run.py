@@ -33,11 +33,12 @@ from imavatar_deploy.student import STUDENT_FILE
 
 from ..formats.format import ExportInput
 from ..formats.report.format import NAME as REPORT
-from ..formats.report.page import Gallery, HeldOutImages, write_gallery
+from ..formats.report.page import COLUMNS, Gallery, HeldOutImages, write_gallery
 from ..manifest import licence_report
 from .failure_images import Failure, write_failures
 from .implicit_reference import ImplicitRenderer, frame_names
 from .part_pixels import part_pixels
+from .pose_pictures import PosePictures
 from .stages import (
     FIDELITY_STAGES,
     FORMAT_STAGES,
@@ -104,6 +105,9 @@ class FidelityRun:
             self._reference = reference.leaving_out(
                 part_pixels(avatar, subject.network_bake, reference)
             )
+        self._poses: PosePictures | None = None
+        if REPORT in subject.settings.formats:
+            self._poses = PosePictures(subject, avatar)
         self._names = frame_names(subject.source.edition)
         self._images = {IMPLICIT: self._reference.pictures()}
         self._reports: dict[str, StageReport] = {}
@@ -127,7 +131,17 @@ class FidelityRun:
     def compare(self, name: str, subject: ExportInput) -> StageReport:
         """Render and measure one stage; later stages may be compared with its images."""
         report = self._reports[name] = self._compare(name, subject)
+        if self._poses is not None and name in self._images and name in COLUMNS:
+            with self._step(f"compare {name}"):
+                self._draw_poses(self._poses, name, subject)
         return report
+
+    def _draw_poses(self, poses: PosePictures, name: str, subject: ExportInput) -> None:
+        """Draw the named poses by a stage that has drawn the reference frames."""
+        stage = _stage(STUDENT if name == REFINED else name)
+        assert stage is not None  # the names are those of the tables
+        inputs = StageInput(subject, _as_written(self._folder, subject), self._reference)
+        poses.draw(name, lambda frames: stage.draw(replace(inputs, reference=frames)))
 
     def write_page(self, subject: ExportInput) -> None:
         """Write the page of the format `report` with the images of every stage so far."""
@@ -146,6 +160,11 @@ class FidelityRun:
             "Source": f"checkpoint with the SHA-256 {licence['source_sha256']}",
             "Made with": subject.metadata["producer"],
         }
+        if self._poses is not None:
+            with self._step("implicit renders of the named poses"):
+                self._poses.draw(
+                    IMPLICIT, lambda frames: self._implicit.pictures(frames, self._progress)
+                )
         held_out = self._held_out
         gallery = Gallery(
             self._name,
@@ -155,6 +174,7 @@ class FidelityRun:
             self._reports,
             self._reference.left_out,
             HeldOutImages(held_out.pictures(), self._held_out_images) if held_out else None,
+            self._poses.gallery() if self._poses is not None else None,
         )
         with self._step("page of the report"):
             write_gallery(self._folder, gallery, synthetic_mark=subject.settings.synthetic_mark)
@@ -207,6 +227,8 @@ class FidelityRun:
             self._images[REFINED] = draw(folder, self._reference, "student")
             drawn = self._held_out_images[REFINED] = draw_held_out(folder, self._held_out)
             report = held_out_report(self._held_out, drawn, self._limits[REFINED])
+            if self._poses is not None:
+                self._draw_poses(self._poses, REFINED, subject)
         self._reports[REFINED] = report
         return report
 

@@ -9,7 +9,7 @@ sum of both, which is right, is divided at the middle of the face. Left and righ
 face as before.
 
 A trained avatar may close its lids less than its head model does by the same codes. Blinks are then
-amplified until the lids move as far as those of the head model.
+amplified until the lids move as far as those of the head model, and nowhere beyond its motion.
 """
 
 from __future__ import annotations
@@ -63,6 +63,10 @@ ENOUGH_CLOSING = 0.9
 
 LARGEST_GAIN = 4.0
 
+BLINK_REACH = (0.004, 0.016)
+"""Distances from a vertex of the head model, metres, within which an amplified blink may move the
+surface as far as that vertex, and beyond which its motion permits none."""
+
 MOST_LEAK = 0.1
 """Share of a shape's energy on the other side above which its pair is separated."""
 
@@ -105,19 +109,22 @@ def shape_targets(
     blinks = [named for named in poses if named.name in BLINKS]
     if head is not None:
         for name in [named.name for named in blinks]:
-            offsets[name] = _gain(avatar, offsets[name], name, blinks, head) * offsets[name]
+            offsets[name] = _amplified(avatar, offsets[name], name, blinks, head)
     final = [MorphTarget(name, offset) for name, offset in offsets.items()]
     return [target for target in final if target.largest_mm >= MIN_OFFSET_MM]
 
 
-def _gain(
+def _amplified(
     avatar: Avatar,
     offset: Float32[Array, "3 V"],
     name: str,
     blinks: Sequence[NamedPose],
     head: HeadModel,
-) -> np.float32:
-    """Factor at which the lids of one eye move as far as those of the head model.
+) -> Float32[Array, "3 V"]:
+    """A blink whose lids move as far as those of the head model.
+
+    The rest of the surface moves with them, but where it would leave the head model's motion
+    behind, as inside a mouth that a trained blink moves, it stays as it is learned.
 
     Args:
         avatar: the baked avatar.
@@ -127,22 +134,61 @@ def _gain(
         head: the head model.
     """
     still = head.vertices(NEUTRAL_EXPRESSION, REST_POSE)
-    closed = sum(head.vertices(named.expression, named.pose) - still for named in blinks)
+    closed = np.asarray(
+        sum(head.vertices(named.expression, named.pose) - still for named in blinks)
+    )
     eyes = head.joints(NEUTRAL_EXPRESSION)[-2:, 0]
     eye = eyes[0] if name.endswith("Left") else eyes[1]
-    near_eye = (still[:, 0] - eyes.mean()) / (eye - eyes.mean()) > BLEND
-    motion = np.asarray(closed) * near_eye[:, None]
+    side = (still[:, 0] - eyes.mean()) / (eye - eyes.mean())
+    rest = avatar.rest.T / np.float32(UNITS_PER_METRE)
+    moved = offset.T / np.float32(UNITS_PER_METRE)
+    gain = _gain(rest, moved, still, closed * (side > BLEND)[:, None])
+    length = np.linalg.norm(moved, axis=1)
+    share = _smooth(side / (2 * BLEND) + 0.5)
+    limit = _reach_of(rest, still, np.linalg.norm(closed, axis=1) * share)
+    factor = np.clip(limit / np.maximum(length, np.finfo(np.float32).tiny), 1, gain)
+    return np.asarray(factor * offset, dtype=np.float32)
+
+
+def _gain(
+    rest: Float32[Array, "V 3"],
+    moved: Float32[Array, "V 3"],
+    still: Float32[Array, "W 3"],
+    motion: Float32[Array, "W 3"],
+) -> float:
+    """Factor at which the lids of an avatar move as far as those of the head model.
+
+    Args:
+        rest: vertices of the avatar, metres.
+        moved: their displacements in a blink.
+        still: vertices of the head model.
+        motion: their displacements, of one eye alone.
+    """
     distance = np.linalg.norm(motion, axis=1)
     if not distance.any():
-        return np.float32(1)
+        return 1.0
     lids = distance >= LID_SHARE * distance.max()
-    rest = avatar.rest.T / np.float32(UNITS_PER_METRE)
     nearest = [int(np.linalg.norm(rest - point, axis=1).argmin()) for point in still[lids]]
-    moved = offset.T[nearest] / np.float32(UNITS_PER_METRE)
-    closing = float((moved * motion[lids]).sum() / (motion[lids] ** 2).sum())
-    if not LEAST_CLOSING <= closing < ENOUGH_CLOSING:
-        return np.float32(1)
-    return np.float32(min(1 / closing, LARGEST_GAIN))
+    closing = float((moved[nearest] * motion[lids]).sum() / (motion[lids] ** 2).sum())
+    return min(1 / closing, LARGEST_GAIN) if LEAST_CLOSING <= closing < ENOUGH_CLOSING else 1.0
+
+
+def _reach_of(
+    points: Float32[Array, "V 3"], still: Float32[Array, "W 3"], distance: Float32[Array, " W"]
+) -> Float32[Array, " V"]:
+    """How far the head model moves around each point, metres; it changes smoothly along a surface.
+
+    Args:
+        points: of the avatar.
+        still: vertices of the head model.
+        distance: how far each of them moves.
+    """
+    near, far = BLINK_REACH
+    reach = np.zeros(len(points), dtype=np.float32)
+    for place, moved in zip(still[distance > 0], distance[distance > 0], strict=True):
+        share = _smooth((far - np.linalg.norm(points - place, axis=1)) / (far - near))
+        np.maximum(reach, moved * share, out=reach)
+    return reach
 
 
 def _separated(avatar: Avatar, targets: Sequence[MorphTarget]) -> list[MorphTarget]:
@@ -163,7 +209,12 @@ def _share_of_the_left(avatar: Avatar) -> Float32[Array, " V"]:
     """1 on the person's left, 0 on the right, smooth in the middle between the eyes."""
     left, right = (avatar.joints_rest[BONES.index(name), 0] for name in ("eyeL", "eyeR"))
     middle, width = (left + right) / 2, BLEND * (left - right) / 2
-    x = np.clip((avatar.rest[0] - middle) / (2 * width) + 0.5, 0, 1)
+    return _smooth((avatar.rest[0] - middle) / (2 * width) + 0.5)
+
+
+def _smooth(x: Float32[Array, " N"]) -> Float32[Array, " N"]:
+    """0 up to 0, 1 from 1 on, with a continuous slope between."""
+    x = np.clip(x, 0, 1)
     return np.asarray(x * x * (3 - 2 * x), dtype=np.float32)
 
 

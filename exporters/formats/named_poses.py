@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from imavatar_deploy.checks import as_float32
 from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
 from imavatar_deploy.errors import InputError, UsageError, unknown_name
 from imavatar_deploy.tracks import check_edition, read_track
+from imavatar_deploy.tracks.formats import BUNDLED
 
 from ..fidelity.reference_poses import CORNERS, FLAME_CORNER, reference_poses
 from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
@@ -53,6 +55,8 @@ def named_poses(source: str | Path, edition: str, expressions: Sequence[str]) ->
     """
     if str(source) == PRESETS:
         return presets(edition, expressions)
+    if str(source) not in BUNDLED and not Path(source).exists():
+        raise InputError(_no_source(Path(source), expressions))
     document = _json_without_frames(Path(source))
     poses = (
         _from_track(source, edition)
@@ -61,6 +65,21 @@ def named_poses(source: str | Path, edition: str, expressions: Sequence[str]) ->
     )
     _ensure_unique_names(poses)
     return poses
+
+
+def _no_source(path: Path, expressions: Sequence[str]) -> str:
+    """The message about a source that does not exist, with the nearest words, files and shapes."""
+    words = (PRESETS, *BUNDLED)
+    beside = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, [*words, *beside])
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+    if shapes := get_close_matches(path.name, expressions):
+        example = json.dumps({shapes[0]: {"expression": {shapes[0]: 1}}})
+        hint = f"; for the expression {' or '.join(shapes)}, give a JSON file such as {example}"
+    return (
+        f"there is no file {str(path)!r} of expressions: give a track, a JSON file of named faces, "
+        f"or one of the words {', '.join(map(repr, words))}{hint}"
+    )
 
 
 def presets(edition: str, expressions: Sequence[str]) -> list[NamedPose]:

@@ -1,4 +1,4 @@
-"""MeshSettings, UsdSettings, TrtSettings, WebSettings: options of `mesh`, USD, `trt` and `web`."""
+"""Options of the formats: MeshSettings, UsdSettings, TrtSettings, WebSettings, ReportSettings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from imavatar_deploy.trt.flavours import COMPATIBILITY, FLAVOURS
 
 from .gltf.settings import TEXTURE_SIZES
 from .named_poses import PRESETS
+from .report.poses import POSES
 from .tensorrt_precision import PRECISIONS
 
 USD_COLOURS = {
@@ -131,3 +132,22 @@ class WebSettings:
     camera: Path | None = None
     """Folder `dist` of the npm package onnxruntime-web: the page then tracks a face before the
     camera. None leaves the camera out."""
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """Options of the format `report`.
+
+    Raises:
+        UsageError: a pose does not exist, or is named twice.
+    """
+
+    poses: tuple[str, ...] = tuple(POSES)
+    """Names of rows of `report.poses.POSES`: faces and views that the page shows."""
+
+    def __post_init__(self) -> None:
+        for number, name in enumerate(self.poses):
+            if name not in POSES:
+                raise unknown_name("pose of the report", name, POSES)
+            if name in self.poses[:number]:
+                raise UsageError(f"the poses of the report name {name!r} twice; name each once")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +15,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from imavatar_deploy.avatar_io import open_avatar, sha256
-from imavatar_deploy.errors import EditionMismatchError, InputError, QualityError, UsageError
+from imavatar_deploy.errors import (
+    EditionMismatchError,
+    ImavatarError,
+    InputError,
+    QualityError,
+    UsageError,
+)
 from imavatar_deploy.exporters import MeshSettings, UsdSettings
 from imavatar_deploy.exporters.add import MAP_NOTE, STUDENT_NOTE, add_formats
 from imavatar_deploy.exporters.commands.export import export
@@ -231,6 +238,19 @@ class TestFolder:
         assert manifest["graphs"]["usd"]["frames"] == len(talk)
         assert [one["formats"] for one in manifest["additions"]] == [["usd"], ["usd"]]
 
+    def test_says_that_a_file_without_a_motion_replaces_one_with_it(
+        self, added: Added, tmp_path: Path, talk: FlameTrack
+    ) -> None:
+        settings = ExportSettings(formats=("glb", "usd", "web", "mesh"), overwrite=True)
+        report = add_formats(added.folder, tmp_path / "still", settings)
+        lost = [note for note in report.notes if "held a motion" in note]
+        assert [note.split()[0] for note in lost] == ["web", "avatar.glb", "avatar.usd"]
+        assert all("--track TRACK --overwrite" in note for note in lost)
+        for other in (replace(settings, track=talk, formats=("glb",)), settings):
+            folder = added.folder if other.track else tmp_path / "still"
+            report = add_formats(folder, tmp_path / f"again_{len(other.formats)}", other)
+            assert not [note for note in report.notes if "held a motion" in note]
+
     def test_bundled_avatar_is_copied_only(self, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="bundled avatar stays as it is"):
             add_formats("sample", settings=ExportSettings(formats=("mesh",)))
@@ -263,6 +283,17 @@ class TestRefusals:
             UsageError, match=rf"{name} needs the networks.* can get trt, triton, web"
         ):
             add_formats(copy, settings=ExportSettings(formats=("glb", name)))
+
+    @pytest.mark.parametrize("name", ["onnx", "triton"])
+    def test_the_formats_of_the_message_are_those_of_the_folder(
+        self, copy: Path, name: str
+    ) -> None:
+        without(copy, "deformation.onnx", "student.safetensors")
+        with pytest.raises(ImavatarError, match=r"can get glb, vrm, fbx, usd, usdz, mesh$"):
+            add_formats(copy, settings=ExportSettings(formats=(name,)))
+        without(copy, "texture.onnx", "animate.onnx")
+        with pytest.raises(ImavatarError, match=r"can get no format$"):
+            add_formats(copy, settings=ExportSettings(formats=(name,)))
 
     @pytest.mark.parametrize(
         ("names", "format_name"),
@@ -312,6 +343,10 @@ class TestCommand:
         assert result.exit_code == 0, result.output
         assert f"next: imavatar-verify {copy}" in result.output
         assert (copy / "web" / "index.html").is_file()
+        for folder in ("web", "meshes", "golden"):
+            count = sum(path.is_file() for path in (copy / folder).rglob("*"))
+            assert re.search(rf"^ +{folder}/ +{count} +[0-9.]+ [kM]B *$", result.output, re.M)
+        assert "index.html" not in result.output
         again = call(copy, "--format", "web", "--out", copy)
         assert again.exit_code == 2
         assert "has web already" in again.output

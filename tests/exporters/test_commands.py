@@ -194,6 +194,11 @@ def test_an_avatar_with_a_wrong_graph_is_withheld(
         (("--storage", "int8"), "unknown storage 'int8'"),
         (("--parts", "teeth"), "unknown choice of parts 'teeth': expected one of all, mouth, none"),
         (("--format=student", "--no-student"), "the format student needs a student, and"),
+        (("--format", "glb,vrm, glb"), "formats (--format) names 'glb' more than once"),
+        (
+            ("--format=player,usd", "--profile=talkinghead"),
+            "the profile talkinghead (--profile) is one of a glb, and the formats are player, usd",
+        ),
     ],
 )
 def test_invalid_options_are_refused_before_the_work(

@@ -192,11 +192,27 @@ class TestNames:
             named_poses(path, "openhead", NAMES)
 
     def test_files_that_are_neither_track_nor_json_are_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="there is no track file"):
+        with pytest.raises(InputError, match="there is no file .*nothing.json' of expressions"):
             named_poses(tmp_path / "nothing.json", "openhead", NAMES)
         (tmp_path / "broken.json").write_text("{")
         with pytest.raises(InputError, match="not readable as JSON"):
             named_poses(tmp_path / "broken.json", "openhead", NAMES)
+
+    @pytest.mark.parametrize(
+        ("name", "hint"),
+        [
+            ("preset", r"did you mean 'presets'\?$"),
+            ("face.json", r"did you mean 'faces\.json'\?$"),
+            ("mouthSmileleft", r'JSON file such as \{"mouthSmileLeft": \{"expression": \{"mouth'),
+            ("nosuch", r"one of the words 'presets', 'talk'$"),
+        ],
+    )
+    def test_a_missing_source_is_refused_with_the_nearest_names(
+        self, name: str, hint: str, tmp_path: Path
+    ) -> None:
+        (tmp_path / "faces.json").write_text("{}")
+        with pytest.raises(InputError, match=rf"there is no file .*{name}' of expressions.*{hint}"):
+            named_poses(tmp_path / name, "openhead", NAMES)
 
     def test_a_missing_file_is_refused_before_the_long_work(
         self, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,22 +12,31 @@ import numpy as np
 import pytest
 
 from imavatar_deploy.avatar_io import open_avatar
+from imavatar_deploy.camera import orbited
+from imavatar_deploy.conventions import JAW
 from imavatar_deploy.errors import UsageError
+from imavatar_deploy.exporters import ReportSettings
 from imavatar_deploy.exporters.add import add_formats
 from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.fidelity.options import FidelitySettings
+from imavatar_deploy.exporters.fidelity.viewed_frames import ViewedFrames
 from imavatar_deploy.exporters.formats.report.page import (
     COLUMNS,
     Gallery,
     HeldOutImages,
+    PoseImages,
     write_gallery,
 )
+from imavatar_deploy.exporters.formats.report.poses import POSES, ReportPose, face_of
 from imavatar_deploy.exporters.formats.table import ready_formats
 from imavatar_deploy.exporters.manifest import LICENCES
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.student.options import StudentSettings
 from imavatar_deploy.fidelity.stage_metrics import FrameImages, StageReport
 from imavatar_deploy.marking import STATEMENT, TERM
+from imavatar_deploy.rendering.posing import resting_camera
+from imavatar_deploy.retarget.arkit import ARKIT, ARKIT_NAMES
+from imavatar_deploy.retarget.expression_map import ExpressionMap
 
 from .conftest import STUDENT_PSNR, STUDENT_STEPS, Exported
 
@@ -73,7 +83,7 @@ class Structure(HTMLParser):
             self.headings.append(data)
 
 
-def gallery(held_out: bool = False) -> Gallery:
+def gallery(held_out: bool = False, poses: PoseImages | None = None) -> Gallery:
     students = {"student": [frame(0.6)], "refined": [frame(0.52)]}
     limits = {"psnr": 30.0, "worst_psnr": 28.0}
     return Gallery(
@@ -96,6 +106,7 @@ def gallery(held_out: bool = False) -> Gallery:
         },
         left_out=[np.zeros((16, 16), dtype=bool)] * 2,
         held_out=HeldOutImages([frame(0.5)], students) if held_out else None,
+        poses=poses,
     )
 
 
@@ -147,6 +158,21 @@ def test_table_has_figures_limits_and_misses(folder: Path) -> None:
     assert "<td>32.0 dB (29.0 dB)</td>" in page
 
 
+def test_limits_and_figures_that_are_missing_have_their_words(tmp_path: Path) -> None:
+    limits = {"worst_iou": 0.985}
+    measures = {"psnr": 34.0, "worst_psnr": 33.0, "iou": 0.99, "worst_iou": 0.98}
+    reports = {"browser": StageReport("browser", "student", "browser", measures, limits)}
+    masks = [np.ones((16, 16), dtype=bool)] * 2
+    write_gallery(tmp_path, replace(gallery(), reports=reports, left_out=masks))
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "<small>at least (0.9850)</small>" in page
+    row = page.split('<th scope="row">browser', 1)[1].split("</tr>")[0]
+    cells = row.split("<td>")[1:]
+    assert cells[4].startswith("not in view")  # the mouth's PSNR, where that of frames is known
+    assert cells[5].startswith("not known")  # its normals: these frames have none
+    assert "the figures leave these pixels out" in page
+
+
 def test_figures_of_a_frame_are_under_its_pictures(folder: Path) -> None:
     page = (folder / "index.html").read_text()
     student = page.split("<h3>student</h3>")[1].split("<h3>")[0]
@@ -177,6 +203,81 @@ def test_held_out_images_are_a_second_section(tmp_path: Path) -> None:
     assert "<dt>PSNR</dt><dd>34.0 dB</dd>" in page  # 0.02 from the photograph
     assert TERM.encode() not in (report / "held_out_0.jpg").read_bytes()
     assert TERM.encode() in (report / "held_out_0_refined.jpg").read_bytes()
+
+
+def test_named_poses_come_first_with_differences_and_figures(tmp_path: Path) -> None:
+    images = {"implicit": [frame(0.5)], "student": [frame(0.55)]}
+    poses = PoseImages(
+        ["Full blink"], images, [np.zeros((16, 16), dtype=bool)], {"Smile": "no <names>"}
+    )
+    write_gallery(tmp_path, gallery(poses=poses))
+    page = (tmp_path / "report" / "index.html").read_text()
+    structure = Structure(page)
+    assert structure.headings == ["Stages", "Named poses", "Full blink", "Reference frames", *NAMES]
+    assert "<dt>Smile</dt><dd>not available: no &lt;names&gt;</dd>" in page
+    blink = page.split("<h2>Full blink</h2>")[1].split("<h2>")[0]
+    assert [one for one in references(blink)] == [
+        "pose_0_implicit.jpg",
+        "pose_0_student.jpg",
+        "pose_0_student_difference.jpg",
+    ]
+    assert "difference from implicit, x8" in blink  # the baked stage has no picture of this pose
+    assert "<dt>PSNR</dt><dd>26.0 dB</dd>" in blink
+    assert "not run: no &lt;Chromium&gt; here" in blink
+
+
+class TestNamedPoses:
+    SMILE = ReportPose("Smile", {"mouthSmileLeft": 1.0, "mouthSmileRight": 0.5}, jaw=0.1)
+
+    def test_shapes_are_the_expressions_of_these_names(self) -> None:
+        names = [f"other{number}" for number in range(50)]
+        names[7], names[3] = "mouthSmileLeft", "mouthSmileRight"
+        face = face_of(self.SMILE, names, None)
+        assert face is not None
+        assert {number: face[0][number] for number in np.flatnonzero(face[0])} == {7: 1.0, 3: 0.5}
+        assert face[1][JAW.start] == pytest.approx(0.1)
+        assert np.count_nonzero(face[1]) == 1
+
+    def test_shapes_of_a_flame_avatar_are_those_of_the_map(self) -> None:
+        matrix = np.zeros((len(ARKIT_NAMES), 59), dtype=np.float32)
+        matrix[ARKIT_NAMES.index("mouthSmileLeft"), 2] = 3.0
+        matrix[ARKIT_NAMES.index("mouthSmileRight"), 2] = 1.0
+        matrix[ARKIT_NAMES.index("mouthSmileLeft"), 50] = 0.2  # the jaw
+        arkit_map = ExpressionMap(ARKIT, None, matrix)
+        face = face_of(self.SMILE, ["1", "2"], arkit_map)
+        assert face is not None
+        assert face[0][2] == pytest.approx(3.5)
+        assert face[1][JAW.start] == pytest.approx(0.2 + 0.1)
+
+    def test_a_flame_avatar_without_a_map_has_no_face_of_shapes(self) -> None:
+        missing = {
+            name
+            for name, poses in POSES.items()
+            if any(face_of(pose, ["1", "2"], None) is None for pose in poses)
+        }
+        assert missing == {"smile", "blink"}
+
+    def test_unknown_and_repeated_names_are_refused(self) -> None:
+        with pytest.raises(UsageError, match="unknown pose of the report 'profil'.*'profile'"):
+            ReportSettings(("profil",))
+        with pytest.raises(UsageError, match="name 'jaw' twice"):
+            ReportSettings(("jaw", "back", "jaw"))
+
+    def test_poses_without_the_format_are_refused(self) -> None:
+        with pytest.raises(UsageError, match=r"need the format report: add it to --format"):
+            ExportSettings(formats=("player",), report=ReportSettings(("jaw",)))
+
+    def test_views_turn_the_camera_about_the_head(self) -> None:
+        avatar = open_avatar("sample").avatar
+        camera = resting_camera(avatar)
+        blank = np.zeros((3, 15), dtype=np.float32)
+        views = tuple(orbited(camera, yaw=yaw, pitch=0.0, zoom=1.0) for yaw in (0.0, 1.57, -1.57))
+        frames = ViewedFrames.from_views(np.zeros((3, 50), dtype=np.float32), blank, views, 32)
+        nose = avatar.rest[:, avatar.rest[2].argmax()]
+        across = [(pixel := matrix @ [*nose, 1.0])[0] / pixel[2] for matrix in frames.image_matrix]
+        assert across[0] == pytest.approx(16, abs=2)
+        assert across[1] < 12  # seen from the person's left, the nose points to the left
+        assert across[2] > 20
 
 
 def test_pictures_have_a_mark_and_a_bounded_size(tmp_path: Path) -> None:
@@ -210,12 +311,14 @@ def test_an_export_writes_the_page_and_lists_its_files(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("imavatar_deploy.exporters.student.train.REQUIRED_PSNR", STUDENT_PSNR)
+    monkeypatch.setattr("imavatar_deploy.exporters.fidelity.pose_pictures.PICTURE_SIZE", 64)
     settings = ExportSettings(
         formats=("report",),
         resolution=64,
         faces=2000,
         student=StudentSettings(steps=STUDENT_STEPS),
         proof=FidelitySettings(size=48),
+        report=ReportSettings(("blink", "back")),
     )
     report = export_avatar(checkpoint, tmp_path / "avatar", settings)
     files = open_avatar(tmp_path / "avatar").manifest["files"]
@@ -228,4 +331,12 @@ def test_an_export_writes_the_page_and_lists_its_files(
     assert "Fidelity report: avatar" in page
     assert "openhead" in page
     assert LICENCES["openhead"].replace("'", "&#x27;") in page
-    assert len(Structure(page).pictures) == 5 * len(Structure(page).headings[1:])
+    headings = Structure(page).headings
+    assert headings[:5] == ["Stages", "Named poses", "Full blink", "Back", "Reference frames"]
+    assert len(Structure(page).pictures) == 5 * (len(headings) - 3)
+    folder = tmp_path / "avatar" / "report"
+    front, back = (cv2.imread(str(folder / f"pose_{number}_student.jpg")) for number in (0, 1))
+    assert front is not None
+    assert back is not None
+    assert front.shape == (64, 64, 3)
+    assert np.abs(front.astype(float) - back).max() > 50

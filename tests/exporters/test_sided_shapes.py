@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import UNITS_PER_METRE
 from imavatar_deploy.exporters.formats.arkit_shapes import arkit_poses, shape_targets
 from imavatar_deploy.exporters.formats.gltf.vrm_rig import PRESETS
+from imavatar_deploy.exporters.formats.named_poses import NamedPose
+from imavatar_deploy.exporters.mesh_cleanup import canonical_points
 from imavatar_deploy.head_model import HeadModel
+from imavatar_deploy.model import load_checkpoint
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES
 from imavatar_deploy.retarget.expression_map import ExpressionMap, split
 from imavatar_deploy.training.retargeting.fit_shapes import fit_shapes
@@ -155,6 +160,94 @@ def test_weak_blinks_of_an_avatar_are_amplified(
             targets[name][:, lids], closes * full[name][:, lids], rtol=0.05, atol=1e-4
         )
     assert np.abs(targets["browInnerUp"] - learned * full["browInnerUp"]).max() < 1e-5
+
+
+def targets_of(
+    avatar: Avatar, poses: list[NamedPose], head: HeadModel | None
+) -> dict[str, NDArray[np.float32]]:
+    """Displacement of each blink `[V, 3]`, metres."""
+    return {
+        target.name: target.offset.T / np.float32(UNITS_PER_METRE)
+        for target in shape_targets(avatar, poses, head)
+    }
+
+
+def test_blinks_are_amplified_only_where_the_head_model_moves(
+    flame: HeadModel, expression_map: ExpressionMap, blinks: dict[str, NDArray[np.float32]]
+) -> None:
+    """What a trained blink moves elsewhere, such as inside the mouth, stays as it is learned."""
+    avatar = avatar_of(flame)
+    own = np.linalg.norm(sum(blinks.values()), axis=1)
+    still = flame.template[own > 0]
+    far = np.array([np.linalg.norm(still - v, axis=1).min() for v in flame.template]) > 0.016
+    basis = np.float32(0.3) * avatar.expression_basis
+    basis[:, 0, far] = 0.01  # every expression moves the rest of the head
+    weak = replace(avatar, expression_basis=basis)
+    poses = [named for named in arkit_poses(expression_map) if named.name.startswith("eyeBlink")]
+    plain, amplified = (targets_of(weak, poses, head) for head in (None, flame))
+    full = targets_of(avatar, poses, flame)
+    for side, blink in blinks.items():
+        name = f"eyeBlink{side}"
+        assert np.abs(plain[name][far]).max() > 1e-4
+        np.testing.assert_allclose(amplified[name][far], plain[name][far], atol=1e-7)
+        lids = np.linalg.norm(blink, axis=1) > 2e-3
+        np.testing.assert_allclose(amplified[name][lids], full[name][lids], rtol=0.05, atol=1e-4)
+
+
+def test_amplified_blinks_stay_within_the_motion_of_the_head_model(
+    flame: HeadModel, expression_map: ExpressionMap
+) -> None:
+    """Where an avatar has learned more of a blink than its lids have."""
+    avatar = avatar_of(flame)
+    poses = [named for named in arkit_poses(expression_map) if named.name.startswith("eyeBlink")]
+    faces = (flame.vertices(named.expression, named.pose) - flame.template for named in poses)
+    own = np.linalg.norm(sum(faces), axis=1)
+    basis = np.float32(0.3) * avatar.expression_basis
+    cheek = (own > 0) & (own < 0.1 * own.max())
+    basis[:, :, cheek] = avatar.expression_basis[:, :, cheek]
+    weak = replace(avatar, expression_basis=basis)
+    plain, amplified = (targets_of(weak, poses, head) for head in (None, flame))
+    for name in plain:
+        before, after = (np.linalg.norm(one[name], axis=1) for one in (plain, amplified))
+        assert after.max() > 2 * before.max()
+        for number in np.flatnonzero(cheek):
+            distance = np.linalg.norm(flame.template - flame.template[number], axis=1)
+            largest = max(own[distance < 0.016].max(), before[number])
+            assert after[number] < 1.01 * largest + 1e-5
+
+
+def test_blinks_of_the_reference_avatar_stay_around_its_eyes(
+    reference: Path, openhead: HeadModel
+) -> None:
+    """Its networks have learned 0.37 of a blink, and move the inside of the head, too."""
+    source = load_checkpoint(
+        reference / "experiments/openhead/IMavatar/train0/train", edition="flame2020"
+    )
+    head = source.head
+    points = canonical_points(head).points
+    with torch.inference_mode():
+        learned = source.deformation(torch.from_numpy(points)).expression.numpy()  # [V, 3, E]
+    avatar = replace(
+        avatar_of(head), expression_basis=np.ascontiguousarray(learned.transpose(2, 1, 0))
+    )
+    expression_map = fit_shapes(openhead, head, "").expression_map
+    poses = [named for named in arkit_poses(expression_map) if named.name.startswith("eyeBlink")]
+    plain, amplified = (targets_of(avatar, poses, one) for one in (None, head))
+    still = head.vertices(np.zeros(50, np.float32), STILL)
+    motion = sum(head.vertices(named.expression, named.pose) - still for named in poses)
+    own = np.linalg.norm(motion, axis=1)
+    eyes = head.joints(np.zeros(50, np.float32))[-2:]
+    around = np.linalg.norm(still[:, None] - eyes, axis=2).min(axis=1) < 0.03
+    lids = around & (own > 0.7 * own[around].max())
+    far = np.array([np.linalg.norm(still[own > 0] - v, axis=1).min() for v in still]) > 0.016
+    for name in plain:
+        assert np.abs(amplified[name][far] - plain[name][far]).max() < 1e-6
+    closing = [
+        (sum(targets.values())[lids] * motion[lids]).sum() / (motion[lids] ** 2).sum()
+        for targets in (plain, amplified)
+    ]
+    assert closing[0] < 0.6
+    assert closing[1] == pytest.approx(1, abs=0.15)
 
 
 def test_a_head_that_winks_is_left_as_it_is(openhead: HeadModel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,11 +17,16 @@ from imavatar_deploy.exporters.export import export_avatar
 from imavatar_deploy.exporters.formats.gltf.morph_targets import open_jaw, with_four_influences
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
 from imavatar_deploy.exporters.formats.gltf.settings import GlbSettings
-from imavatar_deploy.exporters.formats.gltf.talkinghead import MIXES, VISEMES, write_talkinghead
+from imavatar_deploy.exporters.formats.gltf.talkinghead import (
+    MIXES,
+    VISEMES,
+    arkit_targets,
+    write_talkinghead,
+)
 from imavatar_deploy.exporters.formats.gltf.vrm_rig import HEAD_HEIGHT
 from imavatar_deploy.exporters.settings import ExportSettings
 from imavatar_deploy.exporters.skeleton import NEUTRAL_EXPRESSION
-from imavatar_deploy.rendering.posing import pose_plainly
+from imavatar_deploy.rendering.posing import Posed, pose_plainly
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES, EYE_TURNS
 from imavatar_deploy.tracks import read_track
 
@@ -126,6 +132,29 @@ def test_shapes_move_jaw_and_eyeballs(head: Avatar, path: Path) -> None:
     look = file.pose_vertices({"eyeLookInLeft": 1.0}, {})
     assert look == pytest.approx(turned / UNITS_PER_METRE + raised, abs=2e-5)
     assert file.pose_vertices({"tongueOut": 1.0}, {}) == pytest.approx(file.pose_vertices({}, {}))
+
+
+def test_each_look_is_posed_once_and_the_avatar_at_rest_once(
+    head: Avatar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poses = []
+
+    def pose(avatar: Avatar, expression: Any, pose: Any) -> Posed:
+        poses.append(tuple(pose))
+        return pose_plainly(avatar, expression, pose)
+
+    monkeypatch.setattr("imavatar_deploy.exporters.formats.gltf.talkinghead.pose_plainly", pose)
+    targets = {target.name: target.offset for target in arkit_targets(head, ())}
+    looks = [name for name in ARKIT_NAMES if name.startswith("eyeLook")]
+    assert len(poses) == len({*poses}) == len(looks) + 1
+    limited = with_four_influences(head)
+    rest = pose_plainly(limited, NEUTRAL_EXPRESSION, np.zeros(POSE_SIZE, np.float32)).vertices
+    for name in looks:
+        turned = np.zeros(POSE_SIZE, dtype=np.float32)
+        turned[-6:] = EYE_TURNS[ARKIT_NAMES.index(name)]
+        moved = pose_plainly(limited, NEUTRAL_EXPRESSION, turned).vertices - rest
+        own = head.expression_basis[head.expression_names.index(name)]
+        np.testing.assert_allclose(targets[name], moved.T + own, atol=1e-6)
 
 
 def test_an_export_is_compared_with_the_avatar(checkpoint: Path, tmp_path: Path) -> None:

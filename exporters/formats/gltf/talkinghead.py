@@ -19,7 +19,6 @@ from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.atomic import atomic_file
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.checks import ensure_shape
-from imavatar_deploy.conventions import POSE_SIZE
 from imavatar_deploy.rendering.posing import pose_plainly
 from imavatar_deploy.retarget.arkit import ARKIT_NAMES, EYE_TURNS
 
@@ -106,25 +105,28 @@ def arkit_targets(avatar: Avatar, shapes: Sequence[MorphTarget]) -> list[MorphTa
     """
     targets = list(shapes)
     if not targets:
-        expressions = expression_targets(avatar, avatar.expression_names)
-        targets = [_with_eyeballs(avatar, target) for target in expressions]
+        targets = _with_eyeballs(avatar, expression_targets(avatar, avatar.expression_names))
         targets.append(jaw_opening(avatar))
     offsets = {target.name: target.offset for target in targets}
     still = np.zeros_like(avatar.rest)
     return [MorphTarget(name, offsets.get(name, still)) for name in ARKIT_NAMES]
 
 
-def _with_eyeballs(avatar: Avatar, target: MorphTarget) -> MorphTarget:
-    """A target with the rotation of the eyeballs, if it is one of the eyeLook shapes."""
-    turns = EYE_TURNS[ARKIT_NAMES.index(target.name)] if target.name in ARKIT_NAMES else None
-    if turns is None or not turns.any():
-        return target
-    pose = np.zeros(POSE_SIZE, dtype=np.float32)
-    pose[-len(turns) :] = turns
+def _with_eyeballs(avatar: Avatar, targets: Sequence[MorphTarget]) -> list[MorphTarget]:
+    """The targets, with the rotation of the eyeballs in the eyeLook shapes."""
     limited = with_four_influences(avatar)
-    turned = pose_plainly(limited, NEUTRAL_EXPRESSION, pose).vertices
     rest = pose_plainly(limited, NEUTRAL_EXPRESSION, REST_POSE).vertices
-    return MorphTarget(target.name, target.offset + np.ascontiguousarray((turned - rest).T))
+
+    def turned(target: MorphTarget) -> MorphTarget:
+        turns = EYE_TURNS[ARKIT_NAMES.index(target.name)] if target.name in ARKIT_NAMES else None
+        if turns is None or not turns.any():
+            return target
+        pose = REST_POSE.copy()
+        pose[-len(turns) :] = turns
+        vertices = pose_plainly(limited, NEUTRAL_EXPRESSION, pose).vertices
+        return MorphTarget(target.name, target.offset + np.ascontiguousarray((vertices - rest).T))
+
+    return [turned(target) for target in targets]
 
 
 def mixed_targets(targets: Sequence[MorphTarget]) -> list[MorphTarget]:

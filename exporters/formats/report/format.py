@@ -11,6 +11,7 @@ from pathlib import Path
 from imavatar_deploy.errors import UsageError
 
 from ...settings import ExportSettings
+from ..arkit_shapes import check_map
 from ..format import ExportFormat
 from .page import FOLDER, PAGE
 
@@ -40,6 +41,7 @@ ROWS = (
         after=("student",),
         after_student=True,
         ready=_ready,
+        refuse=check_map,
         notes=_notes,
         output=FOLDER,
     ),

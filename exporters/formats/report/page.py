@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 
@@ -39,6 +39,9 @@ LARGEST_SIDE = 512
 QUALITY = 92
 """JPEG quality of the pictures."""
 
+MOUTH_PREFIX = "mouth_"
+"""Before the name of a metric: of the mouth region alone."""
+
 IMPLICIT = "implicit"
 
 DISTILLED = "student"
@@ -62,16 +65,26 @@ NOT_RUN = {
 FIGURES = ("psnr", "iou", "normal_angle")
 """Metrics under a picture."""
 
+POSES_TEXT = (
+    "Faces and views to look at; no limits apply to them. Where no camera saw the head, as from "
+    "behind, the networks invent a surface that the export replaces, so that baked differs from "
+    "implicit there."
+)
+
+REFERENCE_TEXT = "The frames from which the figures of the stages are computed, in their size."
+
 STYLE = """
 :root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 1rem auto; max-width: 80rem; padding: 0 1rem;
   color: light-dark(#222, #ddd); background: light-dark(#fff, #1a1a1a); overflow-wrap: anywhere; }
 h1, h2 { line-height: 1.2; } h2 { margin-top: 2rem; } h3 { font-size: 1rem; margin: 0 0 .25rem; }
-.columns { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(9rem, 1fr)); }
+.columns { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fill, minmax(min(14rem, 45%), 1fr)); }
 figure { margin: 0 0 .5rem; } img { width: 100%; height: auto; display: block; background: #fff; }
 dl { display: grid; grid-template-columns: auto 1fr; gap: 0 .5rem; margin: 0; }
 dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; }
 .columns dl { font-size: .85rem; } .columns dt { font-weight: 400; }
+.columns dl { grid-template-columns: minmax(0, auto) 1fr; } .columns dd { white-space: nowrap; }
 figcaption, .absent, small { font-size: .85rem; color: light-dark(#555, #aaa); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; overflow-wrap: normal; }
 th, td { border-bottom: 1px solid light-dark(#ccc, #444); padding: .25rem .75rem .25rem 0;
@@ -88,6 +101,20 @@ class HeldOutImages:
     photographs: Sequence[FrameImages]
     students: Mapping[str, Sequence[FrameImages]]
     """Stage (`student`, `refined`) -> a frame for each photograph."""
+
+
+@dataclass(frozen=True)
+class PoseImages:
+    """Named poses, drawn by the stages."""
+
+    names: Sequence[str]
+    """Titles of the T poses."""
+    images: Mapping[str, Sequence[FrameImages]]
+    """Stage -> its T frames."""
+    left_out: Sequence[Bool[Array, "H W"]]
+    """T masks, as in a `Gallery`."""
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    """Title of a pose that this avatar cannot have -> the reason."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +135,8 @@ class Gallery:
     """T masks of the pixels that a comparison with the implicit frames does not count."""
     held_out: HeldOutImages | None = None
     """None without a refinement."""
+    poses: PoseImages | None = None
+    """None for a page of the reference frames alone."""
 
 
 def write_gallery(folder: Path, gallery: Gallery, *, synthetic_mark: bool = True) -> None:
@@ -122,9 +151,9 @@ def write_gallery(folder: Path, gallery: Gallery, *, synthetic_mark: bool = True
     target.mkdir(exist_ok=True)
     writer = _Writer(target, synthetic_mark)
     sections = [_stages_table(gallery)]
-    sections += [
-        _reference_section(writer, gallery, number) for number in range(len(gallery.frames))
-    ]
+    if gallery.poses is not None:
+        sections += _pose_sections(writer, gallery, gallery.poses)
+    sections += [_frame_section(writer, gallery, number) for number in range(len(gallery.frames))]
     if gallery.held_out is not None:
         sections += _held_out_sections(writer, gallery.held_out)
     mark = f'<meta name="digitalSourceType" content="{TERM}">\n' if synthetic_mark else ""
@@ -193,15 +222,39 @@ class _Writer:
         )
 
 
-def _reference_section(writer: _Writer, gallery: Gallery, number: int) -> str:
-    """A reference frame in every column, with its differences and figures."""
+def _pose_sections(writer: _Writer, gallery: Gallery, poses: PoseImages) -> list[str]:
+    """The named poses, those that the avatar cannot have, and a heading for the other frames."""
+    missing = "".join(
+        f"<dt>{escape(title)}</dt><dd>not available: {escape(reason)}</dd>"
+        for title, reason in poses.unavailable.items()
+    )
+    intro = (
+        f"<section><h2>Named poses</h2>\n<p>{POSES_TEXT}</p>\n"
+        f"{f'<dl>{missing}</dl>' if missing else ''}</section>"
+    )
+    shown = replace(
+        gallery, frames=poses.names, images=poses.images, left_out=poses.left_out, poses=None
+    )
+    sections = [
+        _frame_section(writer, shown, number, "pose_") for number in range(len(poses.names))
+    ]
+    rest = f"<section><h2>Reference frames</h2>\n<p>{REFERENCE_TEXT}</p></section>"
+    return [intro, *sections, rest]
+
+
+def _frame_section(writer: _Writer, gallery: Gallery, number: int, prefix: str = "") -> str:
+    """A frame in every column, with its differences and figures.
+
+    Args:
+        prefix: of the names of its pictures.
+    """
     frame = gallery.frames[number]
     cells = []
     for stage, caption in COLUMNS.items():
         if stage not in gallery.images:
             cells.append(f'<h3>{stage}</h3><p class="absent">{escape(_reason(stage, gallery))}</p>')
             continue
-        name, image = f"{number}_{stage}", gallery.images[stage][number]
+        name, image = f"{prefix}{number}_{stage}", gallery.images[stage][number]
         if stage == IMPLICIT:
             picture = writer.picture(name, image.rgb, f"{stage}, {frame}", caption)
             cells.append(f"<h3>{stage}</h3>{picture}")
@@ -257,6 +310,17 @@ def _figures(
     }
 
 
+def _left_out_text(gallery: Gallery) -> str:
+    """A sentence about the pixels that differences show and figures leave out, if there are any."""
+    sets = [gallery.left_out, *([gallery.poses.left_out] if gallery.poses else [])]
+    if not any(mask.any() for masks in sets for mask in masks):
+        return ""
+    return (
+        " Differences from implicit also show the parts of mouth and eyes, which the implicit "
+        "avatar does not have; the figures leave these pixels out."
+    )
+
+
 def _stages_table(gallery: Gallery) -> str:
     """The fidelity report: figures and limits of every stage."""
     head = "".join(f'<th scope="col">{escape(row.title)}</th>' for row in METRICS.values())
@@ -266,7 +330,7 @@ def _stages_table(gallery: Gallery) -> str:
         "<section><h2>Stages</h2>\n<p>Each figure is the median of the frames, with the worst "
         "frame in parentheses; below it, the limits. Under the pictures are the figures of one "
         f"frame. In the differences, amplified {AMPLIFICATION:g} times, red is what only the "
-        "reference shows and blue what only the export shows.</p>\n"
+        f"reference shows and blue what only the export shows.{_left_out_text(gallery)}</p>\n"
         '<div class="scroll" tabindex="0" role="region" aria-label="Figures of the stages">\n'
         f'<table><thead><tr><th scope="col">stage</th>{head}</tr></thead>\n'
         f"<tbody>\n{rows}\n</tbody></table></div></section>"
@@ -289,18 +353,18 @@ def _table_row(name: str, gallery: Gallery) -> str:
 def _cell(report: StageReport, metric: str) -> str:
     """Median, worst frame and limits of a metric."""
     if metric not in report.measures:
-        return "not in view" if metric.startswith("mouth") else "not known"
+        frame_metric = metric.removeprefix(MOUTH_PREFIX)
+        seen = frame_metric != metric and frame_metric in report.measures
+        return "not in view" if seen else "not known"
     worst = WORST_PREFIX + metric
     text = escape(f"{report.value_text(metric)} ({report.value_text(worst)})")
     if {metric, worst} & set(report.misses()):
         text = f'<span class="missed">{text} MISSED</span>'
     bound = "at most" if row_of(metric).lower_is_better else "at least"
-    limit = report.limit_text(metric) or "any"
+    limits = [report.limit_text(metric)] if metric in report.limits else []
     if worst in report.limits:
-        limit += f" ({report.limit_text(worst)})"
-    elif limit == "any":
-        return text
-    return f"{text}<small>{bound} {escape(limit)}</small>"
+        limits.append(f"({report.limit_text(worst)})")
+    return f"{text}<small>{bound} {escape(' '.join(limits))}</small>" if limits else text
 
 
 def _reason(stage: str, gallery: Gallery) -> str:

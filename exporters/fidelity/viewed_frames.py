@@ -1,0 +1,42 @@
+"""ViewedFrames: frames to render with a camera of their own each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from imavatar_deploy.arrays import Array, Float32
+from imavatar_deploy.camera import Camera
+from imavatar_deploy.fidelity.reference_frames import ReferenceFrames
+
+
+@dataclass(frozen=True)
+class ViewedFrames(ReferenceFrames):
+    """Frames each of which has a camera of its own; `camera` is that of the first."""
+
+    views: tuple[Camera, ...]
+
+    @classmethod
+    def from_views(
+        cls,
+        expression: Float32[Array, "T E"],
+        pose: Float32[Array, "T 15"],
+        views: tuple[Camera, ...],
+        size: int,
+    ) -> ViewedFrames:
+        """Return empty frames of `size` x `size` pixels, which are yet to be rendered."""
+        blank = ReferenceFrames.blank(expression, pose, views[0], size)
+        return cls(expression, pose, views[0], blank.rgb, blank.normal, blank.regions, views)
+
+    @property
+    def image_matrix(self) -> Float32[Array, "T 3 4"]:
+        """Projection to pixels of each frame."""
+        return np.stack([view.image_matrix(self.size, self.size) for view in self.views])
+
+
+def cameras_of(frames: ReferenceFrames) -> tuple[Camera, ...]:
+    """The camera of each frame."""
+    if isinstance(frames, ViewedFrames):
+        return frames.views
+    return (frames.camera,) * len(frames.pose)
