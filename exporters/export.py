@@ -196,9 +196,12 @@ def bake_surface(
         mesh, lid_faces = _reduced(mesh, avatar, field, budget)
         mesh = without_slivers(mesh, SHORTEST_EDGE)
     pictures = None if obstacle else _mouth_pictures(avatar, settings, report, progress)
+    labelled, fit = None, None
+    if pictures is not None:
+        labelled = partial(_labelled_outline, avatar, pictures)
+        fit = partial(_fit_mouth, report, pictures, progress)
     openings = None
     if not obstacle:
-        labelled = pictures and partial(_labelled_outline, avatar, pictures)
         openings = open_skin(mesh, avatar, field, settings.parts, labelled)
     if openings is None and PART_CHOICES[settings.parts]:
         report.notes.append(f"no parts of the mouth were added: {obstacle or NO_OPENING}")
@@ -210,7 +213,7 @@ def bake_surface(
             field=field,
             fill=fill,
             openings=openings,
-            fit=pictures and partial(_fit_mouth, report, pictures, progress),
+            fit=fit,
             progress=progress,
         )
     report.notes += stray_notes(cleaned) + unseen_notes(baked.filled, settings.unseen)

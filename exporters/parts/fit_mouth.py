@@ -185,12 +185,16 @@ def _crops(avatar: Avatar, parts: PartMesh, pictures: MouthPictures) -> _Crops:
 def _part_of(avatar: Avatar, used: Bool[Array, " V"]) -> Avatar:
     """The avatar of some vertices and the faces between them."""
     number = np.cumsum(used) - 1
-    names = ("rest", "canonical", "expression_basis", "pose_basis", "normal_detail", "skin_weights")
     return replace(
         avatar,
+        rest=np.ascontiguousarray(avatar.rest[:, used]),
+        canonical=np.ascontiguousarray(avatar.canonical[:, used]),
         faces=number[avatar.faces[used[avatar.faces].all(axis=1)]].astype(np.int32),
+        expression_basis=np.ascontiguousarray(avatar.expression_basis[..., used]),
+        pose_basis=np.ascontiguousarray(avatar.pose_basis[..., used]),
+        normal_detail=np.ascontiguousarray(avatar.normal_detail[:, used]),
+        skin_weights=np.ascontiguousarray(avatar.skin_weights[:, used]),
         texture_code=avatar.texture_code[used],
-        **{name: np.ascontiguousarray(getattr(avatar, name)[..., used]) for name in names},
     )
 
 
@@ -245,11 +249,11 @@ def _palette(share: Float32[Array, "N K"], colours: Float32[Array, "N 3"]) -> Pa
     usual = usual_palette()
     prior = np.concatenate([usual.front, usual.back]).astype(np.float64)
     weight = np.ones(len(share))
-    fit = prior
+    fit = prior.copy()
     for _ in range(REWEIGHTINGS):
         weighted = (share * weight[:, None]).T
         matrix = weighted @ share + PRIOR * np.eye(len(prior))
-        fit = np.linalg.solve(matrix, weighted @ colours + PRIOR * prior)
+        fit[:] = np.linalg.solve(matrix, weighted @ colours + PRIOR * prior)
         residual = np.abs(share @ fit - colours).mean(axis=1)
         weight = ROBUST / np.maximum(residual, ROBUST)
     front, back = np.split(fit.clip(0.0, 1.0).astype(np.float32), 2)
