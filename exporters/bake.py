@@ -84,6 +84,7 @@ def bake(
     field: Field | None = None,
     fill: Callable[[Avatar], UnseenSurface] | None = None,
     openings: OpenedSkin | None = None,
+    fit: Callable[[Avatar, PartMesh], PartMesh] | None = None,
     progress: Progress = silent,
 ) -> Bake:
     """Sample the geometry, deformation and texture networks at the vertices of `mesh`.
@@ -96,6 +97,8 @@ def bake(
         fill: returns the unseen surface of an avatar without colours, whose shape and values are
             filled from the surface around it, too; none by default.
         openings: the openings of `mesh`, into which parts are built; none by default.
+        fit: returns other places and colours of the parts, from an avatar without colours and its
+            last vertices, the parts; without it they have the usual ones.
         progress: shows how far the work is.
     """
     field = field_of(avatar) if field is None else field
@@ -114,10 +117,13 @@ def bake(
         mesh = head_shape(mesh, shape, avatar.head, bounds)
         fields = _fill_fields(avatar, mesh, fields, shape)
     fields, needles = _rigid_needles(avatar, mesh, fields)
-    skin, added = mesh, None
+    skin, skin_fields, added = mesh, fields, None
     if openings is not None:
         added = build_parts(avatar, openings, mesh, fields.deformation)
-        mesh, fields = _with_parts(avatar, mesh, fields, added)
+        mesh, fields = _with_parts(avatar, skin, skin_fields, added)
+        if fit is not None:
+            added = fit(_avatar(avatar, mesh, fields), added)
+            mesh, fields = _with_parts(avatar, skin, skin_fields, added)
     more = len(mesh.vertices) - len(skin.vertices)
     parts = np.zeros(len(mesh.vertices), dtype=np.int32)
     filled = np.pad(filled, (0, more))

@@ -33,7 +33,7 @@ from imavatar_deploy.progress import Progress, Say, quiet, silent
 from imavatar_deploy.student import Student
 from imavatar_deploy.tracks import check_edition
 
-from .bake import Bake, bake
+from .bake import Bake, bake, shape_of
 from .bust import bounded_field
 from .fidelity.options import tolerances
 from .fidelity.run import FidelityRun, Limits
@@ -46,6 +46,10 @@ from .mesh_cleanup import canonical_points, extract_surface, polish, simplify, s
 from .mesh_edges import without_slivers
 from .parts import PART_CHOICES, PARTS
 from .parts.build import NO_OPENING, open_skin, parts_obstacle, skin_budget
+from .parts.fit_mouth import fit_mouth
+from .parts.opening import Opening
+from .parts.part_mesh import PartMesh
+from .parts.pictures import NO_OPEN_MOUTH, MouthPictures, labelled_outline
 from .refine.options import RefineSettings
 from .refine.refine import open_pictures, refine_student
 from .refine.sheet import write_sheet
@@ -191,7 +195,14 @@ def bake_surface(
     with report.step("simplify"):
         mesh, lid_faces = _reduced(mesh, avatar, field, budget)
         mesh = without_slivers(mesh, SHORTEST_EDGE)
-    openings = None if obstacle else open_skin(mesh, avatar, field, settings.parts)
+    pictures = None if obstacle else _mouth_pictures(avatar, settings, report, progress)
+    labelled, fit = None, None
+    if pictures is not None:
+        labelled = partial(_labelled_outline, avatar, pictures)
+        fit = partial(_fit_mouth, report, pictures, progress)
+    openings = None
+    if not obstacle:
+        openings = open_skin(mesh, avatar, field, settings.parts, labelled)
     if openings is None and PART_CHOICES[settings.parts]:
         report.notes.append(f"no parts of the mouth were added: {obstacle or NO_OPENING}")
     with report.step("bake"):
@@ -202,6 +213,7 @@ def bake_surface(
             field=field,
             fill=fill,
             openings=openings,
+            fit=fit,
             progress=progress,
         )
     report.notes += stray_notes(cleaned) + unseen_notes(baked.filled, settings.unseen)
@@ -225,6 +237,40 @@ def bake_surface(
         "texture_code_loss": baked.code.loss,
     }
     return baked
+
+
+def _mouth_pictures(
+    avatar: ImplicitAvatar, settings: ExportSettings, report: ExportReport, progress: Progress
+) -> MouthPictures | None:
+    """The pictures of an open mouth in the dataset of a refinement; None where there are none."""
+    if settings.refine is None or "mouth" not in PART_CHOICES[settings.parts]:
+        return None
+    with report.step("mouth"):
+        pictures = MouthPictures.load(open_pictures(settings.refine, avatar.edition), progress)
+    if pictures is None:
+        report.notes.append(NO_OPEN_MOUTH)
+    return pictures
+
+
+def _labelled_outline(
+    avatar: ImplicitAvatar, pictures: MouthPictures, mesh: Mesh, usual: Opening
+) -> Opening | None:
+    """The outline of the mouth that labels show on a closed surface."""
+    return labelled_outline(shape_of(avatar, mesh), pictures, usual)
+
+
+def _fit_mouth(
+    report: ExportReport,
+    pictures: MouthPictures,
+    progress: Progress,
+    shape: Avatar,
+    parts: PartMesh,
+) -> PartMesh:
+    """Parts that are fitted to pictures; `report` takes what was measured."""
+    fitted = fit_mouth(shape, parts, pictures, progress)
+    report.surface["mouth"] = fitted.facts
+    report.notes.append(fitted.note)
+    return fitted.parts
 
 
 def _reduced(

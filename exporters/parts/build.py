@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,6 +66,9 @@ PART_FACES = {"mouth": 4_000, "left eye": 1_200, "right eye": 1_200}
 RIM_FACES = 700
 """Faces that a finer rim of one opening may take."""
 
+LABELLED_LIMIT = 0.008
+"""Largest displacement of an edge that labels show until lips meet, model units (2 mm)."""
+
 MIN_BUDGET = 15_000
 """Smallest face budget of an export with parts; with fewer faces the skin is too coarse."""
 
@@ -112,7 +116,11 @@ def skin_budget(settings: ExportSettings) -> int | None:
 
 
 def open_skin(
-    mesh: Mesh, avatar: ImplicitAvatar, field: Field, choice: str = "all"
+    mesh: Mesh,
+    avatar: ImplicitAvatar,
+    field: Field,
+    choice: str = "all",
+    labelled: Callable[[Mesh, Opening], Opening | None] | None = None,
 ) -> OpenedSkin | None:
     """Remove the membrane that spans the mouth, or the eyeballs, too, from a canonical surface.
 
@@ -121,6 +129,9 @@ def open_skin(
         avatar: the networks; their head model is an OpenHead.
         field: the field whose surface the mesh is.
         choice: a row of `PART_CHOICES`.
+        labelled: returns the outline of the mouth that labels of pictures show, from the mesh and
+            the outline of the head model; without it, or where it returns None, that of the head
+            model is used.
 
     Returns:
         The skin; None where the surface has neither mouth nor eyes in the head model's places.
@@ -129,11 +140,20 @@ def open_skin(
     eyes = read_eye_colours(mesh, avatar)
     rims: dict[str, Int64[Array, " _"]] = {}
     edge = np.zeros(len(mesh.vertices), dtype=np.bool_)
+    neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
+    closed = np.zeros(POSE_SIZE, dtype=np.float32)
     for name in PART_CHOICES[choice]:
         row = OPENINGS[name]
         if not _on_surface(mesh, landmarks[list(row.upper + row.lower)]):
             continue
-        opening = _opening(row, landmarks, mesh, avatar)
+        opening = _outline(row, landmarks)
+        limit = row.limit
+        if name == "mouth" and labelled is not None:
+            shown = labelled(mesh, opening)
+            if shown is not None:
+                opening, limit = shown, LABELLED_LIMIT
+        if limit:
+            opening = opening.meeting(mesh, avatar, neutral, closed, limit=limit)
         finer = refine_around(mesh, opening, field, len(mesh.faces) + RIM_FACES)
         opened, rim, used = open_along(finer, opening)
         if len(rim) < MIN_RIM:
@@ -145,16 +165,10 @@ def open_skin(
     return OpenedSkin(mesh, rims, edge, eyes) if rims else None
 
 
-def _opening(
-    row: OpeningRow, landmarks: Float32[Array, "L 3"], mesh: Mesh, avatar: ImplicitAvatar
-) -> Opening:
+def _outline(row: OpeningRow, landmarks: Float32[Array, "L 3"]) -> Opening:
+    """The outline of an opening of the head model."""
     opening = Opening.through(landmarks[list(row.upper)], landmarks[list(row.lower)], row.depth)
-    opening = opening.widened(*row.widening)
-    if row.limit == 0.0:
-        return opening
-    neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
-    closed = np.zeros(POSE_SIZE, dtype=np.float32)
-    return opening.meeting(mesh, avatar, neutral, closed, limit=row.limit)
+    return opening.widened(*row.widening)
 
 
 def _on_surface(mesh: Mesh, landmarks: Float32[Array, "N 3"]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +20,22 @@ TEETH = (0.95, 0.92, 0.85)
 GAPS = (0.62, 0.50, 0.42)
 GUMS = (0.72, 0.36, 0.35)
 TONGUE = (0.70, 0.33, 0.32)
+
+MATERIALS = {
+    "upper teeth": TEETH,
+    "gaps of upper teeth": GAPS,
+    "upper gums": GUMS,
+    "lower teeth": TEETH,
+    "gaps of lower teeth": GAPS,
+    "lower gums": GUMS,
+    "tongue": TONGUE,
+    "furrow of the tongue": MOUTH,
+    "mouth": MOUTH,
+}
+"""Usual colours of what is in a mouth, without shade; a vertex mixes some of them."""
+
+UPPER_TEETH, LOWER_TEETH, TONGUE_ROW, MOUTH_ROW = 0, 3, 6, 8
+"""Rows of `MATERIALS` at which those of a part begin."""
 
 VEINS = (0.92, 0.76, 0.73)
 """Factors on the sclera where it is full of veins, in the corners."""
@@ -49,16 +67,42 @@ def mixed(
     )
 
 
-def shaded_by_depth(
-    colour: Float32[Array, "N 3"], depth: Float32[Array, " N"]
-) -> Float32[Array, "N 3"]:
-    """Darken colours with their depth behind the lips: no light falls into a mouth."""
-    factor = SHADE + (DARKEST - SHADE) * smoothstep(0.015, DARK_DEPTH, depth)
-    return np.asarray(colour * factor[:, None], dtype=np.float32)
+def shade_of_depth(depth: Float32[Array, " N"]) -> Float32[Array, " N"]:
+    """How dark it is in a mouth, 0..1, by the depth behind the lips: no light falls into it."""
+    return smoothstep(0.015, DARK_DEPTH, depth)
 
 
-def teeth_colours(template: Float32[Array, "N 3"]) -> Float32[Array, "N 3"]:
-    """Ivory with soft gaps, and gums towards the jaw.
+@dataclass(frozen=True)
+class Palette:
+    """Colours of the materials of a mouth, sRGB in 0..1."""
+
+    front: Float32[Array, "M 3"]
+    """Where it is brightest: at the lips."""
+    back: Float32[Array, "M 3"]
+    """Where it is darkest: at the back of the mouth."""
+
+    def colours(
+        self, material: Float32[Array, "N M"], shade: Float32[Array, " N"]
+    ) -> Float32[Array, "N 3"]:
+        """Return the colours of vertices.
+
+        Args:
+            material: shares of the materials.
+            shade: how dark it is, see `shade_of_depth`.
+        """
+        dark = shade[:, None]
+        mixture = (1.0 - dark) * (material @ self.front) + dark * (material @ self.back)
+        return np.asarray(mixture, dtype=np.float32)
+
+
+def usual_palette() -> Palette:
+    """Return the colours of a mouth of which no picture is known."""
+    colours = np.asarray(list(MATERIALS.values()), dtype=np.float32)
+    return Palette(np.float32(SHADE) * colours, np.float32(DARKEST) * colours)
+
+
+def teeth_materials(template: Float32[Array, "N 3"]) -> Float32[Array, "N M"]:
+    """Shares of the materials of a row of teeth: ivory with soft gaps, and gums towards the jaw.
 
     Args:
         template: vertices of a row of teeth at rest, model units.
@@ -67,10 +111,10 @@ def teeth_colours(template: Float32[Array, "N 3"]) -> Float32[Array, "N 3"]:
     height = (y - y.min()) / np.maximum(np.ptp(y), 1e-6)
     upper = _is_upper(template)
     along = np.arctan2(x - x.mean(), z - z.min() - 0.01) / 0.215
-    gap = np.exp(-(((along - np.round(along)) / 0.10) ** 2)).astype(np.float32)
+    gap = 0.45 * np.exp(-(((along - np.round(along)) / 0.10) ** 2))
     gum = smoothstep(0.45, 0.62, height) if upper else smoothstep(0.62, 0.45, height)
-    ivory = mixed(np.full_like(template, TEETH), GAPS, 0.45 * gap)
-    return mixed(ivory, GUMS, gum)
+    share = np.stack([(1.0 - gap) * (1.0 - gum), gap * (1.0 - gum), gum], axis=1)
+    return _of_rows(share, UPPER_TEETH if upper else LOWER_TEETH)
 
 
 def _is_upper(template: Float32[Array, "N 3"]) -> bool:
@@ -80,10 +124,21 @@ def _is_upper(template: Float32[Array, "N 3"]) -> bool:
     return bool(template[front, 1].min() < template[back, 1].min())
 
 
-def tongue_colours(template: Float32[Array, "N 3"]) -> Float32[Array, "N 3"]:
-    """Pink with a furrow down the middle."""
-    furrow = np.exp(-(((template[:, 0] - template[:, 0].mean()) / 0.012) ** 2))
-    return mixed(np.full_like(template, TONGUE), MOUTH, 0.3 * furrow.astype(np.float32))
+def tongue_materials(template: Float32[Array, "N 3"]) -> Float32[Array, "N M"]:
+    """Shares of the materials of a tongue: pink with a furrow down the middle."""
+    furrow = 0.3 * np.exp(-(((template[:, 0] - template[:, 0].mean()) / 0.012) ** 2))
+    return _of_rows(np.stack([1.0 - furrow, furrow], axis=1), TONGUE_ROW)
+
+
+def mouth_materials(count: int) -> Float32[Array, "N M"]:
+    """Shares of the materials of the inside of the mouth: one colour."""
+    return _of_rows(np.ones((count, 1), np.float32), MOUTH_ROW)
+
+
+def _of_rows(share: Float32[Array, "N K"], first: int) -> Float32[Array, "N M"]:
+    """Shares of all materials, of which those of some consecutive rows are not zero."""
+    after = len(MATERIALS) - first - share.shape[1]
+    return np.pad(share, ((0, 0), (first, after)))
 
 
 def eye_colours(

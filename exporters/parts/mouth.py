@@ -11,7 +11,13 @@ from imavatar_deploy.arrays import Array, Float32, Float64, Int64
 from imavatar_deploy.conventions import BONES
 from imavatar_deploy.head_model import HeadModel
 
-from .colours import MOUTH, shaded_by_depth, teeth_colours, tongue_colours
+from .colours import (
+    mouth_materials,
+    shade_of_depth,
+    teeth_materials,
+    tongue_materials,
+    usual_palette,
+)
 from .part_mesh import PartMesh, of_head_model, part_number, uncoloured, unposed
 
 LIP_RINGS = np.array(
@@ -116,15 +122,16 @@ def cavity(rim: RimMotion, joints: Float32[Array, "5 3"]) -> PartMesh:
     lower = np.concatenate([np.tile(0.5 - 0.5 * direction[:, 1], rings), [0.5]])
     mesh = _grown(rim, np.concatenate(points), source, share, lower, joints)
     depth = front - np.concatenate(points)[:, 2]
-    colours = shaded_by_depth(np.tile(np.asarray(MOUTH, dtype=np.float32), (len(share), 1)), depth)
-    return replace(
+    mesh = replace(
         mesh,
         faces=ring_faces(rim.vertices, rings, closed=True),
         part=np.full(len(share), part_number("mouth"), np.int32),
-        colour=colours,
+        material=mouth_materials(len(share)),
+        shade=shade_of_depth(depth),
         skin=rim.vertices[source],
         skin_share=np.concatenate(colour_share).astype(np.float32),
     )
+    return mesh.painted(usual_palette())
 
 
 def _moved(
@@ -190,18 +197,17 @@ def teeth_and_tongue(head: HeadModel, bones: int, front: float) -> list[PartMesh
     )
     for name, group, shift, subdivisions in rows:
         mesh, template = of_head_model(head, [group], bones, subdivisions)
-        paint = tongue_colours if name == "tongue" else teeth_colours
-        colour = shaded_by_depth(paint(template), front - template[:, 2])
+        materials = tongue_materials if name == "tongue" else teeth_materials
         if name != "tongue":
             mesh = _rigid(mesh, "neck" if name == "upper teeth" else "jaw")
-        parts.append(
-            replace(
-                mesh,
-                rest=mesh.rest + np.asarray(shift, dtype=np.float32),
-                part=np.full(len(template), part_number(name), np.int32),
-                colour=colour,
-            )
+        mesh = replace(
+            mesh,
+            rest=mesh.rest + np.asarray(shift, dtype=np.float32),
+            part=np.full(len(template), part_number(name), np.int32),
+            material=materials(template),
+            shade=shade_of_depth(front - template[:, 2]),
         )
+        parts.append(mesh.painted(usual_palette()))
     return parts
 
 

@@ -15,6 +15,7 @@ from imavatar_deploy.kinematics import pose_feature, skinning_transforms
 from imavatar_deploy.optional import require
 
 from . import PARTS
+from .colours import MATERIALS, Palette
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class PartMesh:
     """Vertex of the skin whose colour is mixed in."""
     skin_share: Float32[Array, " P"]
     """Share of that colour, 0..1."""
+    material: Float32[Array, "P M"]
+    """Shares of the `colours.MATERIALS`; all zero where the colours are not made of them."""
+    shade: Float32[Array, " P"]
+    """How dark it is in the mouth, 0..1."""
 
     def canonical(self, joints: Float32[Array, "5 3"]) -> Float32[Array, "P 3"]:
         """Return the positions in canonical space, for joints of the neutral expression."""
@@ -50,6 +55,13 @@ class PartMesh:
     def corners(self, skin_vertices: int) -> Int64[Array, "F 3"]:
         """Return the faces for a mesh in which this one follows the skin's vertices."""
         return np.where(self.faces < 0, -1 - self.faces, self.faces + skin_vertices)
+
+    def painted(self, palette: Palette) -> PartMesh:
+        """Return the mesh with the colours of a palette where it is made of its materials."""
+        made = self.material.any(axis=1)
+        colour = self.colour.copy()
+        colour[made] = palette.colours(self.material[made], self.shade[made])
+        return replace(self, colour=colour)
 
 
 def part_number(name: str) -> int:
@@ -139,5 +151,7 @@ def uncoloured(
         np.zeros(count, np.int32),
         np.zeros((count, 3), np.float32),
         np.zeros(count, np.int64),
+        np.zeros(count, np.float32),
+        np.zeros((count, len(MATERIALS)), np.float32),
         np.zeros(count, np.float32),
     )

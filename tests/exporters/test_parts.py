@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from imavatar_deploy.arrays import Array, Float32, Int32, Int64
+from imavatar_deploy.arrays import Array, Float32, Int64
 from imavatar_deploy.camera import Camera, front_camera
-from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, POSE_SIZE
+from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE
 from imavatar_deploy.exporters.bake import Bake, bake
 from imavatar_deploy.exporters.fidelity.part_pixels import part_pixels
 from imavatar_deploy.exporters.formats.onnx_modules import BakedTexture
@@ -38,26 +38,7 @@ from imavatar_deploy.model.surface.field import Field
 from imavatar_deploy.model.surface.mesh import Mesh
 from imavatar_deploy.rendering.posing import pose_plainly, surface_normals
 
-NEUTRAL = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
-CLOSED = np.zeros(POSE_SIZE, dtype=np.float32)
-
-
-def opened_jaw(angle: float) -> Float32[Array, "15"]:
-    pose = CLOSED.copy()
-    pose[3 * BONES.index("jaw")] = angle
-    return pose
-
-
-def grid(columns: int, rows: int) -> tuple[Float32[Array, "N 2"], Int32[Array, "F 3"]]:
-    """A grid in 0..1 x 0..1 that faces the front."""
-    x, y = np.meshgrid(np.linspace(0, 1, columns), np.linspace(0, 1, rows))
-    number = np.arange(columns * rows).reshape(rows, columns)
-    a, b, c, d = (
-        corner.ravel()
-        for corner in (number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1])
-    )
-    faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
-    return np.stack([x.ravel(), y.ravel()], 1).astype(np.float32), faces.astype(np.int32)
+from .sample_mouth import CLOSED, MOUTH_BOX, NEUTRAL, front_patch, grid, opened_jaw
 
 
 def flat_field() -> Field:
@@ -123,31 +104,10 @@ def avatar() -> ImplicitAvatar:
     return load_checkpoint("sample")
 
 
-def front_patch(field: Field, low: tuple[float, float], high: tuple[float, float]) -> Mesh:
-    """The front of the sample within a box of the front view."""
-    places, faces = grid(40, 36)
-    flat = np.float32(low) + places * (np.float32(high) - np.float32(low))
-    depths = np.linspace(0.48, 0.2, 36, dtype=np.float32)
-    points = np.concatenate(
-        [np.repeat(flat, len(depths), axis=0), np.tile(depths, len(flat))[:, None]], axis=1
-    )
-    values = field.values(points, lambda count: None).reshape(len(flat), -1)
-    first = (values < 0).argmax(axis=1)
-    hit = first > 0
-    assert hit.mean() > 0.8
-    rows = np.arange(len(flat))
-    outside, inside = values[rows, first - 1], values[rows, first]
-    step = depths[1] - depths[0]
-    z = depths[first - 1] + step * outside / (outside - inside)
-    z = np.where(hit, z, 0.0)
-    whole = Mesh(np.concatenate([flat, z[:, None]], axis=1), faces)
-    return whole.with_faces(hit[faces].all(axis=1))
-
-
 @pytest.fixture(scope="module")
 def skin(avatar: ImplicitAvatar) -> OpenedSkin:
     field = field_of(avatar)
-    opened = open_skin(front_patch(field, (-0.13, -0.35), (0.12, -0.12)), avatar, field)
+    opened = open_skin(front_patch(field, *MOUTH_BOX), avatar, field)
     assert opened is not None
     return opened
 
