@@ -27,7 +27,6 @@ from .bust import NO_BOUNDS, RIM, Bounds, CutField
 from .fidelity.reference_poses import reference_poses
 from .fill_colours import continued_codes
 from .formats.onnx_modules import BakedTexture
-from .parts import MOUTH_PARTS, PARTS
 from .parts.build import OpenedSkin, build_parts
 from .parts.colours import POWERS, powers, with_colour_components
 from .parts.part_mesh import PartMesh
@@ -66,15 +65,6 @@ class Bake:
     """
     bounds: Bounds = NO_BOUNDS
     """Where the bust is cut."""
-
-    @property
-    def held(self) -> Bool[Array, " V"]:
-        """Vertices whose colours a refinement keeps, as few of its pictures show them.
-
-        These are filled vertices and the parts of the mouth.
-        """
-        mouth = [PARTS.index(name) + 1 for name in MOUTH_PARTS]
-        return np.asarray(self.filled | np.isin(self.parts, mouth))
 
 
 def bake(

@@ -403,7 +403,7 @@ class _Job:
                 subject.student,
                 settings,
                 stored_size=subject.settings.proof.size,
-                held=subject.network_bake.held,
+                held=subject.network_bake.filled,
                 progress=self.progress,
             )
         self.report.refinement |= result.facts

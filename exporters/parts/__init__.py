@@ -10,8 +10,5 @@ from __future__ import annotations
 PARTS = ("left eye", "right eye", "upper teeth", "lower teeth", "tongue", "mouth")
 """Names of the parts. `Bake.parts` holds the index of a vertex's part plus one, and 0 for skin."""
 
-MOUTH_PARTS = ("upper teeth", "lower teeth", "tongue", "mouth")
-"""The parts that show in an open mouth."""
-
 PART_CHOICES = {"none": (), "mouth": ("mouth",), "all": ("mouth", "left eye", "right eye")}
 """Values of `ExportSettings.parts`, and the openings that each one makes."""

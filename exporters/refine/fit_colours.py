@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -43,6 +44,12 @@ GRADIENT_WEIGHT = 0.5
 PULL = 1e-3
 """Weight of the pull of the features to their start; it holds those that no frame shows."""
 
+HELD_POINTS = 1024
+"""Held vertices whose colours are compared with their start in a step."""
+
+HELD_WEIGHT = 1.0
+"""Weight of the change of their colours, which the weights would change although features stay."""
+
 SOFTNESS = 0.005
 """Difference of colours below which the loss is quadratic; a step of eight bits is 0.004."""
 
@@ -67,7 +74,8 @@ class ColourFit:
         student: is changed in place.
         steps: number of steps.
         seed: of the random choices.
-        held: vertices whose features stay at their start; none by default.
+        held: vertices whose features stay at their start, and whose colours are kept near it; none
+            by default.
     """
 
     def __init__(
@@ -79,7 +87,8 @@ class ColourFit:
         held: Bool[Array, " V"] | None = None,
     ) -> None:
         self._student = student
-        self._held = None if held is None else torch.from_numpy(held)
+        self._held = np.zeros(0, np.int64) if held is None else np.flatnonzero(held)
+        self._distilled = copy.deepcopy(student)
         self._options = options or FitOptions()
         self._start = student.features.detach().clone()
         self._generator = np.random.default_rng(seed)
@@ -109,10 +118,12 @@ class ColourFit:
         constant = self._student.constant(condition)
         colours = self._student(batch, constant.repeat_interleave(len(rows) // BATCH, 0))
         loss = self._loss(colours - batch.colours)
+        if len(self._held):
+            loss = loss + HELD_WEIGHT * self._change_of_held(frames, int(selected[0]))
         self._adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         gradient = self._student.features.grad
-        if self._held is not None and gradient is not None:
+        if gradient is not None:
             gradient[self._held] = 0.0
         self._adam.step()
         self._schedule.step()
@@ -127,6 +138,17 @@ class ColourFit:
             some = int(self._options.region_share * count)
             rows[:some] = special[self._generator.integers(0, len(special), some)]
         return np.concatenate([rows, frames.right[rows], frames.below[rows]])
+
+    def _change_of_held(self, frames: RasterFrames, t: int) -> Tensor:
+        """Robust L1 between the colours of some held vertices now and at the start, in a frame."""
+        rows = self._held[self._generator.integers(0, len(self._held), HELD_POINTS)]
+        pixels = frames.vertices(rows, t)
+        condition = torch.from_numpy(frames.condition[t : t + 1])
+        noise = torch.randn(condition.shape, generator=self._noise)
+        condition = condition + self._options.condition_noise * noise
+        with torch.no_grad():
+            start = self._distilled(pixels, self._distilled.constant(condition))
+        return _robust(self._student(pixels, self._student.constant(condition)) - start)
 
     def _loss(self, difference: Tensor) -> Tensor:
         """Robust L1 of colours and of their differences, and the pull of the features."""

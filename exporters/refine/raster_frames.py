@@ -247,11 +247,31 @@ class RasterFrames:
         colours = self.colour[rows].astype(np.float32) / np.float32(255)
         return PixelBatch(*map(torch.from_numpy, (corners, weights, normals, colours)))
 
-    def seen_vertices(self, vertex_count: int) -> Bool[Array, " V"]:
-        """Return which vertices belong to a face that some pixel shows."""
-        seen = np.zeros(vertex_count, dtype=np.bool_)
-        seen[self.faces[np.unique(self.face)]] = True
-        return seen
+    def vertices(self, rows: Int64[Array, " N"], frame: int) -> PixelBatch:
+        """Return vertices as pixels of a frame; without colours, which are zero."""
+        normals = self.normals[frame, rows].astype(np.float32)
+        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+        corners = np.repeat(rows[:, None], 3, axis=1)
+        weights = np.tile(np.float32([1.0, 0.0, 0.0]), (len(rows), 1))
+        colours = np.zeros((len(rows), 3), dtype=np.float32)
+        return PixelBatch(*map(torch.from_numpy, (corners, weights, normals, colours)))
+
+    def sight_shares(self, vertex_count: int) -> Float32[Array, " V"]:
+        """Return the share of the frames in which each vertex belongs to a face that is in view.
+
+        A face is in view where a pixel shows it that is not at an outline: there pictures mix the
+        face with what is behind it, and an inexact tracking shows one for the other.
+        """
+        own = np.arange(len(self.face))
+        has_left, has_above = (np.zeros(len(self.face), dtype=np.bool_) for _ in range(2))
+        has_left[self.right[self.right != own]] = True
+        has_above[self.below[self.below != own]] = True
+        inner = (self.right != own) & (self.below != own) & has_left & has_above
+        count = np.zeros(vertex_count, dtype=np.float32)
+        for t in range(len(self)):
+            rows = self.rows(t)
+            count[np.unique(self.faces[self.face[rows[inner[rows]]]])] += 1
+        return count / np.float32(max(len(self), 1))
 
 
 def _neighbours(

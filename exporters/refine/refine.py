@@ -41,6 +41,12 @@ EYE_RADIUS = 0.1
 MIN_AGREEMENT = 0.5
 """Smallest intersection over union of a frame's mask and surface; other frames are left out."""
 
+MIN_SIGHT_SHARE = 0.1
+"""Share of the frames that must show a vertex away from outlines for its features to be fitted.
+
+The few pixels of other vertices, such as behind the ears, left stains of the background there.
+"""
+
 CHECKS = 6
 """How often the held-out frames are measured."""
 
@@ -199,7 +205,10 @@ class _Refinement:
     ) -> tuple[RefinableStudent, ImageError]:
         """Fit the student; return its best state on the held-out frames, and its error there."""
         steps = self.settings.steps
-        fit = ColourFit(student, steps, self.settings.seed, held=self.held)
+        held = frames.sight_shares(self.avatar.vertex_count) < MIN_SIGHT_SHARE
+        if self.held is not None:
+            held |= self.held
+        fit = ColourFit(student, steps, self.settings.seed, held=held)
         poses = FramePoses(self.avatar, shots)
         rounds = {int(share * steps) for share in POSE_ROUNDS} if self.settings.poses else set()
         checks = {round(steps * (check + 1) / CHECKS) for check in range(CHECKS)}

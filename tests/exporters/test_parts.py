@@ -188,12 +188,9 @@ class TestMouth:
         difference = vertex_colours(avatar, baked)[same] - vertex_colours(avatar, plain)[same]
         assert np.abs(difference).max() < 1e-4
 
-    def test_a_refinement_keeps_the_mouth_and_fits_the_skin(self, baked: Bake) -> None:
-        numbers = [
-            1 + PARTS.index(name) for name in ("upper teeth", "lower teeth", "tongue", "mouth")
-        ]
-        np.testing.assert_array_equal(baked.held & ~baked.filled, np.isin(baked.parts, numbers))
-        assert not baked.held[(baked.parts == 0) & ~baked.filled].any()
+    def test_a_refinement_fits_the_mouth_and_the_skin(self, baked: Bake) -> None:
+        assert (baked.parts > 0).any()
+        assert not baked.filled[baked.parts > 0].any()
 
     def test_codes_give_teeth_their_colour(self, avatar: ImplicitAvatar, baked: Bake) -> None:
         network = BakedTexture(avatar.texture, baked.code.decode, baked.code.mean)

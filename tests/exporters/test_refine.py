@@ -147,6 +147,22 @@ class TestRasterFrames:
             frame = np.searchsorted(frames.first, own, side="right")
             assert (frame == np.searchsorted(frames.first, neighbour, side="right")).all()
 
+    def test_sights_are_pixels_inside_the_outline(
+        self, folder: AvatarFolder, frames: RasterFrames
+    ) -> None:
+        count = np.zeros(folder.avatar.vertex_count)
+        for t in range(len(frames)):
+            rows = frames.rows(t)
+            face = np.full((SIZE + 2, SIZE + 2), -1)
+            face[1:-1, 1:-1].flat[frames.place[rows]] = frames.face[rows]
+            shown = face >= 0
+            inner = shown[:-2, 1:-1] & shown[2:, 1:-1] & shown[1:-1, :-2] & shown[1:-1, 2:]
+            faces = face[1:-1, 1:-1][inner & shown[1:-1, 1:-1]]
+            count[np.unique(frames.faces[faces])] += 1
+        shares = frames.sight_shares(len(count))
+        np.testing.assert_allclose(shares, count / len(frames), rtol=1e-6)
+        assert 0 < np.count_nonzero(shares) < len(count)
+
     def test_a_reduced_picture_keeps_its_place(
         self, folder: AvatarFolder, pictures: Path, regions: FaceRegions, shots: Shots
     ) -> None:
@@ -230,6 +246,19 @@ class TestFit:
         assert 0 < seen.sum() < len(seen)
         assert change[~seen].max() < 1e-3
         assert np.median(change[seen]) > 0.01
+
+    def test_features_that_outlines_alone_show_are_held(
+        self, folder: AvatarFolder, frames: RasterFrames, refined: RefineResult
+    ) -> None:
+        """Their pixels are mixed with what is behind the face."""
+        seen = np.zeros(folder.avatar.vertex_count, dtype=bool)
+        seen[frames.faces[np.unique(frames.face)]] = True
+        shares = frames.sight_shares(len(seen))
+        outline = seen & (shares == 0)
+        assert outline.any()
+        change = np.abs(refined.student.features - read_student(folder).features).max(axis=1)
+        assert change[outline].max() < 1e-3
+        assert np.median(change[shares > 0.5]) > 0.01
 
     def test_features_of_filled_vertices_are_held(
         self, avatar: ImplicitAvatar, folder: AvatarFolder, pictures: Path
