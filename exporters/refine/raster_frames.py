@@ -252,7 +252,7 @@ class RasterFrames:
         normals = self.normals[frame, rows].astype(np.float32)
         normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
         corners = np.repeat(rows[:, None], 3, axis=1)
-        weights = np.tile(np.float32([1.0, 0.0, 0.0]), (len(rows), 1))
+        weights = np.tile(np.array([1.0, 0.0, 0.0], dtype=np.float32), (len(rows), 1))
         colours = np.zeros((len(rows), 3), dtype=np.float32)
         return PixelBatch(*map(torch.from_numpy, (corners, weights, normals, colours)))
 

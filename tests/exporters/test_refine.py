@@ -21,6 +21,7 @@ from imavatar_deploy.exporters.atlas import surface_at
 from imavatar_deploy.exporters.commands.export import export
 from imavatar_deploy.exporters.fidelity.implicit_reference import mouth_centre
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
+from imavatar_deploy.exporters.refine.fit_colours import ColourFit
 from imavatar_deploy.exporters.refine.frame_poses import FramePoses
 from imavatar_deploy.exporters.refine.held_out import held_out_rows, measure
 from imavatar_deploy.exporters.refine.options import RefineSettings
@@ -270,6 +271,28 @@ class TestFit:
         change = np.abs(result.student.features - student.features).max(axis=1)
         assert change[held].max() < 1e-3, "rounding to half precision alone"
         assert change[~held].max() > 0.01
+
+    def test_colours_of_held_vertices_stay_although_the_weights_change(
+        self, folder: AvatarFolder, frames: RasterFrames, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held = folder.avatar.canonical[1] < np.median(folder.avatar.canonical[1])
+        start = RefinableStudent(read_student(folder))
+        pixels = frames.vertices(np.flatnonzero(held), 0)
+        condition = torch.from_numpy(frames.condition[:1])
+        change = []
+        for weight in (1.0, 0.0):
+            monkeypatch.setattr("imavatar_deploy.exporters.refine.fit_colours.HELD_WEIGHT", weight)
+            student = RefinableStudent(read_student(folder))
+            fit = ColourFit(student, 40, 0, held=held)
+            for _ in range(40):
+                fit.step(frames)
+            with torch.inference_mode():
+                now, before = (
+                    each(pixels, each.constant(condition)).numpy() for each in (student, start)
+                )
+            change.append(np.abs(now - before).mean())
+        assert change[0] < 0.5 * change[1]
+        assert change[1] > 0.01
 
     def test_the_size_of_the_student_stays(
         self, folder: AvatarFolder, refined: RefineResult
