@@ -51,8 +51,8 @@ class PosePictures:
         """The poses to draw; None if none is available."""
         if faces:
             size = max(PICTURE_SIZE, subject.settings.proof.size)
-            expressions, thetas = (np.stack(rows) for rows in zip(*faces, strict=True))
-            self.frames = ViewedFrames.from_views(expressions, thetas, tuple(views), size)
+            expressions, joints = (np.stack(rows) for rows in zip(*faces, strict=True))
+            self.frames = ViewedFrames.from_views(expressions, joints, tuple(views), size)
 
     def draw(self, stage: str, pictures: Callable[[ReferenceFrames], list[FrameImages]]) -> None:
         """Draw the poses by a stage, from the files that are in the folder at this moment.
