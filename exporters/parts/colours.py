@@ -73,7 +73,7 @@ def shade_of_depth(depth: Float32[Array, " N"]) -> Float32[Array, " N"]:
 
 
 @dataclass(frozen=True)
-class Palette:
+class MouthPalette:
     """Colours of the materials of a mouth, sRGB in 0..1."""
 
     front: Float32[Array, "M 3"]
@@ -95,10 +95,10 @@ class Palette:
         return np.asarray(mixture, dtype=np.float32)
 
 
-def usual_palette() -> Palette:
+def usual_palette() -> MouthPalette:
     """Return the colours of a mouth of which no picture is known."""
     colours = np.asarray(list(MATERIALS.values()), dtype=np.float32)
-    return Palette(np.float32(SHADE) * colours, np.float32(DARKEST) * colours)
+    return MouthPalette(np.float32(SHADE) * colours, np.float32(DARKEST) * colours)
 
 
 def teeth_materials(template: Float32[Array, "N 3"]) -> Float32[Array, "N M"]:

@@ -20,7 +20,7 @@ from imavatar_deploy.rendering.cpu_renderer import SurfacePoser
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 
-from .colours import Palette, usual_palette
+from .colours import MouthPalette, usual_palette
 from .part_mesh import PartMesh, part_number
 from .pictures import MouthPictures
 
@@ -244,7 +244,7 @@ def _search(crops: _Crops, frames: Int64[Array, " N"], progress: Progress) -> Fl
     return best
 
 
-def _palette(share: Float32[Array, "N K"], colours: Float32[Array, "N 3"]) -> Palette:
+def _palette(share: Float32[Array, "N K"], colours: Float32[Array, "N 3"]) -> MouthPalette:
     """The colours of the materials that fit pixels best, by reweighted least squares."""
     usual = usual_palette()
     prior = np.concatenate([usual.front, usual.back]).astype(np.float64)
@@ -257,11 +257,14 @@ def _palette(share: Float32[Array, "N K"], colours: Float32[Array, "N 3"]) -> Pa
         residual = np.abs(share @ fit - colours).mean(axis=1)
         weight = ROBUST / np.maximum(residual, ROBUST)
     front, back = np.split(fit.clip(0.0, 1.0).astype(np.float32), 2)
-    return Palette(front, back)
+    return MouthPalette(front, back)
 
 
-def _error(palette: Palette, share: Float32[Array, "N K"], colours: Float32[Array, "N 3"]) -> float:
+def _error(
+    palette: MouthPalette, share: Float32[Array, "N K"], colours: Float32[Array, "N 3"]
+) -> float:
     """Mean absolute difference of colours in 0..1; infinite where no pixel shows a part."""
     if not len(share):
         return np.inf
-    return float(np.abs(share @ np.concatenate([palette.front, palette.back]) - colours).mean())
+    materials = np.concatenate([palette.front, palette.back])
+    return float(np.abs(share @ materials - colours).mean())

@@ -15,7 +15,7 @@ from imavatar_deploy.kinematics import pose_feature, skinning_transforms
 from imavatar_deploy.optional import require
 
 from . import PARTS
-from .colours import MATERIALS, Palette
+from .colours import MATERIALS, MouthPalette
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PartMesh:
         """Return the faces for a mesh in which this one follows the skin's vertices."""
         return np.where(self.faces < 0, -1 - self.faces, self.faces + skin_vertices)
 
-    def painted(self, palette: Palette) -> PartMesh:
+    def painted(self, palette: MouthPalette) -> PartMesh:
         """Return the mesh with the colours of a palette where it is made of its materials."""
         made = self.material.any(axis=1)
         colour = self.colour.copy()

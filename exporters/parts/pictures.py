@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.ndimage
 
 from imavatar_deploy.arrays import Array, Float32, Float64, Int64, UInt8
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES
 from imavatar_deploy.dataset import FaceDataset
 from imavatar_deploy.dataset.labels import LABELS
+from imavatar_deploy.optional import require
 from imavatar_deploy.progress import Progress, silent
 from imavatar_deploy.rendering.cpu_renderer import SurfacePoser
 from imavatar_deploy.rendering.rasteriser import Rasteriser
@@ -141,6 +141,7 @@ def labelled_outline(shape: Avatar, pictures: MouthPictures, usual: Opening) -> 
     """
     if pictures.label is None:
         return None
+    ndimage = require("scipy.ndimage", extra="export")
     points, inside = _votes(shape, pictures, usual)
     low = np.array([usual.x[0], usual.lower.min()]) - MARGIN
     high = np.array([usual.x[-1], usual.upper.max()]) + MARGIN
@@ -149,7 +150,7 @@ def labelled_outline(shape: Avatar, pictures: MouthPictures, usual: Opening) -> 
     near = ((cells >= 0) & (cells < [columns, rows])).all(axis=1)
     index = cells[near, 1] * columns + cells[near, 0]
     mouth, votes = (
-        scipy.ndimage.gaussian_filter(
+        ndimage.gaussian_filter(
             np.bincount(index, weights=weight, minlength=rows * columns)
             .reshape(rows, columns)
             .astype(np.float64),
@@ -158,7 +159,7 @@ def labelled_outline(shape: Avatar, pictures: MouthPictures, usual: Opening) -> 
         )
         for weight in (inside[near].astype(np.float64), None)
     )
-    pieces, count = scipy.ndimage.label((mouth > 0.5 * votes) & (votes > MIN_VOTES))
+    pieces, count = ndimage.label((mouth > 0.5 * votes) & (votes > MIN_VOTES))
     if not count:
         return None
     largest = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
