@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from imavatar_deploy.arrays import Array, Bool, Float32, Int64
-from imavatar_deploy.conventions import BONES, EXPRESSION_SIZE, POSE_SIZE
+from imavatar_deploy.conventions import BONES
 from imavatar_deploy.head_fit.ibug_landmarks import landmark_vertices
 from imavatar_deploy.head_model import HeadModel
 from imavatar_deploy.model import ImplicitAvatar
@@ -19,6 +19,7 @@ from imavatar_deploy.model.surface.mesh import Mesh
 
 from ..mesh_cleanup import canonical_points
 from ..settings import ExportSettings
+from ..skeleton import NEUTRAL_EXPRESSION, REST_POSE
 from . import PART_CHOICES
 from .cut import open_along, refine_around
 from .eyes import EyeColours, eyeball, lid_insides, read_eye_colours
@@ -140,8 +141,6 @@ def open_skin(
     eyes = read_eye_colours(mesh, avatar)
     rims: dict[str, Int64[Array, " _"]] = {}
     edge = np.zeros(len(mesh.vertices), dtype=np.bool_)
-    neutral = np.zeros(EXPRESSION_SIZE, dtype=np.float32)
-    closed = np.zeros(POSE_SIZE, dtype=np.float32)
     for name in PART_CHOICES[choice]:
         row = OPENINGS[name]
         if not _on_surface(mesh, landmarks[list(row.upper + row.lower)]):
@@ -153,7 +152,7 @@ def open_skin(
             if shown is not None:
                 opening, limit = shown, LABELLED_LIMIT
         if limit:
-            opening = opening.meeting(mesh, avatar, neutral, closed, limit=limit)
+            opening = opening.meeting(mesh, avatar, NEUTRAL_EXPRESSION, REST_POSE, limit=limit)
         finer = refine_around(mesh, opening, field, len(mesh.faces) + RIM_FACES)
         opened, rim, used = open_along(finer, opening)
         if len(rim) < MIN_RIM:

@@ -34,9 +34,6 @@ MATERIALS = {
 }
 """Usual colours of what is in a mouth, without shade; a vertex mixes some of them."""
 
-UPPER_TEETH, LOWER_TEETH, TONGUE_ROW, MOUTH_ROW = 0, 3, 6, 8
-"""Rows of `MATERIALS` at which those of a part begin."""
-
 VEINS = (0.92, 0.76, 0.73)
 """Factors on the sclera where it is full of veins, in the corners."""
 
@@ -114,7 +111,7 @@ def teeth_materials(template: Float32[Array, "N 3"]) -> Float32[Array, "N M"]:
     gap = 0.45 * np.exp(-(((along - np.round(along)) / 0.10) ** 2))
     gum = smoothstep(0.45, 0.62, height) if upper else smoothstep(0.62, 0.45, height)
     share = np.stack([(1.0 - gap) * (1.0 - gum), gap * (1.0 - gum), gum], axis=1)
-    return _of_rows(share, UPPER_TEETH if upper else LOWER_TEETH)
+    return _of_rows(share, "upper teeth" if upper else "lower teeth")
 
 
 def _is_upper(template: Float32[Array, "N 3"]) -> bool:
@@ -127,18 +124,19 @@ def _is_upper(template: Float32[Array, "N 3"]) -> bool:
 def tongue_materials(template: Float32[Array, "N 3"]) -> Float32[Array, "N M"]:
     """Shares of the materials of a tongue: pink with a furrow down the middle."""
     furrow = 0.3 * np.exp(-(((template[:, 0] - template[:, 0].mean()) / 0.012) ** 2))
-    return _of_rows(np.stack([1.0 - furrow, furrow], axis=1), TONGUE_ROW)
+    return _of_rows(np.stack([1.0 - furrow, furrow], axis=1), "tongue")
 
 
 def mouth_materials(count: int) -> Float32[Array, "N M"]:
     """Shares of the materials of the inside of the mouth: one colour."""
-    return _of_rows(np.ones((count, 1), np.float32), MOUTH_ROW)
+    return _of_rows(np.ones((count, 1), np.float32), "mouth")
 
 
-def _of_rows(share: Float32[Array, "N K"], first: int) -> Float32[Array, "N M"]:
-    """Shares of all materials, of which those of some consecutive rows are not zero."""
-    after = len(MATERIALS) - first - share.shape[1]
-    return np.pad(share, ((0, 0), (first, after)))
+def _of_rows(share: Float32[Array, "N K"], first: str) -> Float32[Array, "N M"]:
+    """Shares of all materials, of which those of K rows from a named one on are not zero."""
+    before = list(MATERIALS).index(first)
+    after = len(MATERIALS) - before - share.shape[1]
+    return np.pad(share, ((0, 0), (before, after)))
 
 
 def eye_colours(

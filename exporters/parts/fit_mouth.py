@@ -20,6 +20,7 @@ from imavatar_deploy.rendering.cpu_renderer import SurfacePoser
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 
+from ..refine.raster_frames import Shots
 from .colours import MouthPalette, usual_palette
 from .part_mesh import PartMesh, part_number
 from .pictures import MouthPictures
@@ -86,38 +87,43 @@ class _Crops:
     skin: Float32[Array, " V"]
     """Share of the skin's colour."""
     part: Int64[Array, " V"]
-    pictures: MouthPictures
+    shots: Shots
     corner: Int64[Array, "T 2"]
     """Column and row of each crop."""
     side: int
+    workers: Workers
 
     def pixels(
         self, shift: Float64[Array, "3 3"], frames: Int64[Array, " F"]
     ) -> tuple[Float32[Array, "N K"], Float32[Array, "N 3"]]:
         """Draw displaced parts: shares of the materials in every pixel, and its colour."""
-        rest = self.avatar.rest.copy()
-        for name, offset in zip(PLACED, shift, strict=True):
-            rest[:, self.part == part_number(name)] += offset[:, None].astype(np.float32)
-        moved = replace(self.avatar, rest=rest)
+        moved = replace(self.avatar, rest=self.avatar.rest + _displacements(self.part, shift).T)
+        poser = SurfacePoser(moved, self.workers)
+        rasteriser = Rasteriser(moved.faces, self.side, self.side, self.workers)
         shares, colours = [], []
-        with Workers() as workers:
-            poser = SurfacePoser(moved, workers)
-            rasteriser = Rasteriser(moved.faces, self.side, self.side, workers)
-            for t in frames.tolist():
-                posed = poser.pose(self.pictures.expression[t], self.pictures.pose[t])
-                column, row = self.corner[t]
-                matrix = self.pictures.image_matrix[t].copy()
-                matrix[0] -= np.float32(column) * matrix[2]
-                matrix[1] -= np.float32(row) * matrix[2]
-                fragments = rasteriser.draw(posed.vertices, matrix)
-                drawn = fragments.triangle >= 0
-                corners = moved.faces[fragments.triangle[drawn]]
-                weights = fragments.barycentrics[drawn].astype(np.float32)
-                own = np.einsum("nk,nk->n", weights, self.skin[corners]) < SKIN
-                shares.append(np.einsum("nk,nkc->nc", weights[own], self.share[corners[own]]))
-                image = self.pictures.image[t, row : row + self.side, column : column + self.side]
-                colours.append(image[drawn][own].astype(np.float32) / np.float32(255))
+        for t in frames.tolist():
+            posed = poser.pose(self.shots.expression[t], self.shots.pose[t])
+            column, row = self.corner[t]
+            matrix = self.shots.image_matrix[t].copy()
+            matrix[0] -= np.float32(column) * matrix[2]
+            matrix[1] -= np.float32(row) * matrix[2]
+            fragments = rasteriser.draw(posed.vertices, matrix)
+            drawn = fragments.triangle >= 0
+            corners = moved.faces[fragments.triangle[drawn]]
+            weights = fragments.barycentrics[drawn].astype(np.float32)
+            own = np.einsum("nk,nk->n", weights, self.skin[corners]) < SKIN
+            shares.append(np.einsum("nk,nkc->nc", weights[own], self.share[corners[own]]))
+            image = self.shots.image[t, row : row + self.side, column : column + self.side]
+            colours.append(image[drawn][own].astype(np.float32) / np.float32(255))
         return np.concatenate(shares), np.concatenate(colours)
+
+
+def _displacements(part: Int64[Array, " V"], shift: Float64[Array, "3 3"]) -> Float32[Array, "V 3"]:
+    """The displacement of every vertex, from those of the parts."""
+    moved = np.zeros((len(part), 3), dtype=np.float32)
+    for name, offset in zip(PLACED, shift, strict=True):
+        moved[part == part_number(name)] = offset
+    return moved
 
 
 def fit_mouth(
@@ -133,10 +139,15 @@ def fit_mouth(
         pictures: frames with an open mouth.
         progress: shows how far the work is.
     """
-    crops = _crops(avatar, parts, pictures)
+    with Workers() as workers:
+        return _fitted(_crops(avatar, parts, pictures.shots, workers), parts, progress)
+
+
+def _fitted(crops: _Crops, parts: PartMesh, progress: Progress) -> MouthFit:
+    """The better one of the parts as they are and as they are fitted."""
     usual = usual_palette()
     start = np.zeros((len(PLACED), 3))
-    fitted, test = (np.arange(first, len(pictures), 2) for first in (0, 1))
+    fitted, test = (np.arange(first, len(crops.shots), 2) for first in (0, 1))
     shift = _search(crops, fitted, progress)
     palette = _palette(*crops.pixels(shift, fitted))
     before = _error(usual, *crops.pixels(start, test))
@@ -155,14 +166,12 @@ def fit_mouth(
     }
     if not kept:
         return MouthFit(parts, facts)
-    palette = _palette(*crops.pixels(shift, np.arange(len(pictures))))
-    rest = parts.rest.copy()
-    for name, offset in zip(PLACED, shift, strict=True):
-        rest[parts.part == part_number(name)] += offset.astype(np.float32)
+    palette = _palette(*crops.pixels(shift, np.arange(len(crops.shots))))
+    rest = parts.rest + _displacements(parts.part.astype(np.int64), shift)
     return MouthFit(replace(parts, rest=rest).painted(palette), facts)
 
 
-def _crops(avatar: Avatar, parts: PartMesh, pictures: MouthPictures) -> _Crops:
+def _crops(avatar: Avatar, parts: PartMesh, shots: Shots, workers: Workers) -> _Crops:
     skin_count = avatar.vertex_count - len(parts.part)
     part = np.concatenate([np.zeros(skin_count, np.int64), parts.part.astype(np.int64)])
     made = np.pad(parts.material.any(axis=1), (skin_count, 0))
@@ -170,15 +179,16 @@ def _crops(avatar: Avatar, parts: PartMesh, pictures: MouthPictures) -> _Crops:
     used = made | (np.linalg.norm(avatar.canonical - middle, axis=0) < REACH)
     shade = parts.shade[:, None]
     share = np.concatenate([(1.0 - shade) * parts.material, shade * parts.material], axis=1)
-    corner, side = _places(avatar, made, pictures)
+    corner, side = _places(_part_of(avatar, made), shots, workers)
     return _Crops(
         avatar=_part_of(avatar, used),
         share=np.pad(share, ((skin_count, 0), (0, 0)))[used],
         skin=np.pad(parts.skin_share, (skin_count, 0), constant_values=1.0)[used],
         part=part[used],
-        pictures=pictures,
+        shots=shots,
         corner=corner,
         side=side,
+        workers=workers,
     )
 
 
@@ -198,23 +208,20 @@ def _part_of(avatar: Avatar, used: Bool[Array, " V"]) -> Avatar:
     )
 
 
-def _places(
-    avatar: Avatar, made: Bool[Array, " V"], pictures: MouthPictures
-) -> tuple[Int64[Array, "T 2"], int]:
-    """Corners of square crops around the parts, and their common side."""
-    low = np.zeros((len(pictures), 2))
-    high = np.zeros((len(pictures), 2))
-    with Workers() as workers:
-        poser = SurfacePoser(_part_of(avatar, made), workers)
-        for t in range(len(pictures)):
-            vertices = poser.pose(pictures.expression[t], pictures.pose[t]).vertices
-            matrix = pictures.image_matrix[t]
-            projected = vertices @ matrix[:, :3].T + matrix[:, 3]
-            places = projected[:, :2] / projected[:, 2:]
-            low[t], high[t] = places.min(axis=0), places.max(axis=0)
-    side = int(min(np.ceil((high - low).max()) + 2 * MARGIN, pictures.size))
+def _places(mouth: Avatar, shots: Shots, workers: Workers) -> tuple[Int64[Array, "T 2"], int]:
+    """Corners of square crops around the parts of a mouth, and their common side."""
+    low = np.zeros((len(shots), 2))
+    high = np.zeros((len(shots), 2))
+    poser = SurfacePoser(mouth, workers)
+    for t in range(len(shots)):
+        vertices = poser.pose(shots.expression[t], shots.pose[t]).vertices
+        matrix = shots.image_matrix[t]
+        projected = vertices @ matrix[:, :3].T + matrix[:, 3]
+        places = projected[:, :2] / projected[:, 2:]
+        low[t], high[t] = places.min(axis=0), places.max(axis=0)
+    side = int(min(np.ceil((high - low).max()) + 2 * MARGIN, shots.size))
     corner = np.rint((low + high - side) / 2.0).astype(np.int64)
-    return corner.clip(0, pictures.size - side), side
+    return corner.clip(0, shots.size - side), side
 
 
 def _search(crops: _Crops, frames: Int64[Array, " N"], progress: Progress) -> Float64[Array, "3 3"]:

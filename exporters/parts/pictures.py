@@ -14,7 +14,7 @@ import numpy as np
 
 from imavatar_deploy.arrays import Array, Float32, Float64, Int64, UInt8
 from imavatar_deploy.avatar import Avatar
-from imavatar_deploy.conventions import BONES
+from imavatar_deploy.conventions import JAW
 from imavatar_deploy.dataset import FaceDataset
 from imavatar_deploy.dataset.labels import LABELS
 from imavatar_deploy.optional import require
@@ -23,7 +23,8 @@ from imavatar_deploy.rendering.cpu_renderer import SurfacePoser
 from imavatar_deploy.rendering.rasteriser import Rasteriser
 from imavatar_deploy.rendering.workers import Workers
 
-from ..refine.held_out import held_out_rows
+from ..refine.held_out import split_frames
+from ..refine.raster_frames import Shots
 from .opening import COLUMNS, DEGREE, Opening
 
 OPEN_FRAMES = 40
@@ -53,7 +54,6 @@ MARGIN = 0.03
 MIN_WIDTH = 0.5
 """Smallest width of a labelled mouth, as a share of that of the head model."""
 
-
 NO_OPEN_MOUTH = (
     f"fewer than {MIN_FRAMES} frames of the refinement show an open mouth: its inside keeps its "
     "usual place and colours"
@@ -64,17 +64,13 @@ NO_OPEN_MOUTH = (
 class MouthPictures:
     """T frames, most of them with an open mouth."""
 
-    expression: Float32[Array, "T E"]
-    pose: Float32[Array, "T 15"]
-    image_matrix: Float32[Array, "T 3 4"]
-    """Projections to pixels, see `Camera.image_matrix`."""
-    image: UInt8[Array, "T S S 3"]
+    shots: Shots
     label: UInt8[Array, "T S S"] | None
     """Label ids, see `labels.LABELS`; None where the dataset has none."""
 
     @classmethod
     def load(cls, dataset: FaceDataset, progress: Progress = silent) -> MouthPictures | None:
-        """Decode the frames with the widest and the smallest jaw that a refinement fits to.
+        """Decode the frames with the widest and the smallest jaw that a refinement is fitted to.
 
         Returns:
             The pictures; None where hardly any frame shows an open mouth.
@@ -82,43 +78,28 @@ class MouthPictures:
         Raises:
             InputError: a picture cannot be read.
         """
-        rows = mouth_rows(dataset.track.pose)
+        fitted, _ = split_frames(len(dataset), dataset.size)
+        rows = mouth_rows(dataset.track.pose, fitted)
         if not len(rows):
             return None
-        size, track = dataset.size, dataset.track
-        image = np.zeros((len(rows), size, size, 3), dtype=np.uint8)
-        label = np.zeros((len(rows), size, size), dtype=np.uint8)
-        with progress("reading pictures of the mouth", len(rows)) as advance:
-            for place, row in enumerate(rows.tolist()):
-                observation = dataset.observation(row)
-                image[place] = np.rint(255.0 * observation.image)
-                if observation.semantic is not None:
-                    label[place] = observation.semantic
-                advance(1)
-        return cls(
-            track.expression[rows],
-            track.pose[rows],
-            np.stack([track.cameras[row].image_matrix(size, size) for row in rows]),
-            image,
-            label if dataset.semantic_known else None,
-        )
+        shots = Shots.load(dataset, rows, progress)
+        if not dataset.semantic_known:
+            return cls(shots, None)
+        labels = [dataset.observation(row).semantic for row in rows.tolist()]
+        return cls(shots, np.stack([label for label in labels if label is not None]))
 
     def __len__(self) -> int:
-        return len(self.pose)
-
-    @property
-    def size(self) -> int:
-        """Side of the pictures, S."""
-        return int(self.image.shape[1])
+        return len(self.shots)
 
 
-def mouth_rows(pose: Float32[Array, "T 15"]) -> Int64[Array, " N"]:
+def mouth_rows(pose: Float32[Array, "T 15"], rows: Int64[Array, " M"]) -> Int64[Array, " N"]:
     """Return the frames from which a mouth is learned, empty where too few show it open.
 
-    Frames that a refinement holds out are not among them.
+    Args:
+        pose: of all frames.
+        rows: the frames to choose from.
     """
-    rows = np.setdiff1d(np.arange(len(pose)), held_out_rows(len(pose)))
-    jaw = pose[:, 3 * BONES.index("jaw")]
+    jaw = pose[:, JAW.start]
     order = rows[np.argsort(-jaw[rows], kind="stable")]
     widest = order[:OPEN_FRAMES][jaw[order[:OPEN_FRAMES]] > MIN_JAW]
     if len(widest) < MIN_FRAMES:
@@ -197,14 +178,15 @@ def _votes(
 ) -> tuple[Float32[Array, "N 3"], Array]:
     """Canonical points that the pixels around the mouth show, and whether each is the inside."""
     assert pictures.label is not None
+    shots = pictures.shots
     canonical = np.ascontiguousarray(shape.canonical.T)
     points, inside = [], []
     with Workers() as workers:
         poser = SurfacePoser(shape, workers)
-        rasteriser = Rasteriser(shape.faces, pictures.size, pictures.size, workers)
-        for t in range(len(pictures)):
-            surface = poser(pictures.expression[t], pictures.pose[t])
-            fragments = rasteriser.draw(surface.vertices, pictures.image_matrix[t])
+        rasteriser = Rasteriser(shape.faces, shots.size, shots.size, workers)
+        for t in range(len(shots)):
+            posed = poser.pose(shots.expression[t], shots.pose[t])
+            fragments = rasteriser.draw(posed.vertices, shots.image_matrix[t])
             drawn = fragments.triangle >= 0
             corners = canonical[shape.faces[fragments.triangle[drawn]]]
             shown = np.einsum("nk,nkc->nc", fragments.barycentrics[drawn], corners)

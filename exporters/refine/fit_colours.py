@@ -90,7 +90,6 @@ class ColourFit:
         self._held = np.zeros(0, np.int64) if held is None else np.flatnonzero(held)
         self._distilled = copy.deepcopy(student)
         self._options = options or FitOptions()
-        self._start = student.features.detach().clone()
         self._generator = np.random.default_rng(seed)
         self._noise = torch.Generator().manual_seed(seed)
         groups = [
@@ -154,7 +153,7 @@ class ColourFit:
         """Robust L1 of colours and of their differences, and the pull of the features."""
         pixel, right, below = difference.reshape(BATCH, 3, -1, 3).unbind(1)
         slopes = _robust(right - pixel) + _robust(below - pixel)
-        pull = (self._student.features - self._start).square().mean()
+        pull = (self._student.features - self._distilled.features.detach()).square().mean()
         return (
             _robust(difference)
             + self._options.gradient_weight * slopes

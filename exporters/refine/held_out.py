@@ -10,7 +10,7 @@ import numpy as np
 from imavatar_deploy.arrays import Array, Float64, Int64
 from imavatar_deploy.fidelity.image_metrics import psnr_of
 
-from .raster_frames import EYES, MOUTH, RasterFrames
+from .raster_frames import EYES, MAX_PIXELS, MOUTH, RasterFrames
 from .refinable_student import RefinableStudent, frame_colours
 
 STRETCH = 60
@@ -39,6 +39,24 @@ def held_out_rows(frames: int) -> Int64[Array, " N"]:
         for start, stop in pairwise(edges.tolist())
     ]
     return np.concatenate(rows)
+
+
+def within_memory(frames: int, size: int) -> Int64[Array, " N"]:
+    """Return evenly spaced frames whose pictures have at most `MAX_PIXELS` together."""
+    count = min(frames, max(MAX_PIXELS // (size * size), MIN_FRAMES))
+    return np.linspace(0, frames - 1, count).astype(np.int64)
+
+
+def split_frames(frames: int, size: int) -> tuple[Int64[Array, " M"], Int64[Array, " N"]]:
+    """Return the frames of a video that a refinement is fitted to, and those that it holds out.
+
+    Args:
+        frames: number of all frames.
+        size: side of the pictures, pixels.
+    """
+    selected = within_memory(frames, size)
+    held_out = held_out_rows(len(selected))
+    return np.delete(selected, held_out), selected[held_out]
 
 
 class ImageError(NamedTuple):

@@ -242,19 +242,16 @@ class RasterFrames:
         normals = np.einsum(
             "nk,nkc->nc", weights, self.normals[frame[:, None], corners].astype(np.float32)
         )
-        lengths = np.sqrt(np.einsum("nc,nc->n", normals, normals))
-        normals /= np.maximum(lengths, 1e-12)[:, None]
         colours = self.colour[rows].astype(np.float32) / np.float32(255)
-        return PixelBatch(*map(torch.from_numpy, (corners, weights, normals, colours)))
+        return _pixel_batch(corners, weights, normals, colours)
 
     def vertices(self, rows: Int64[Array, " N"], frame: int) -> PixelBatch:
         """Return vertices as pixels of a frame; without colours, which are zero."""
         normals = self.normals[frame, rows].astype(np.float32)
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
         corners = np.repeat(rows[:, None], 3, axis=1)
         weights = np.tile(np.array([1.0, 0.0, 0.0], dtype=np.float32), (len(rows), 1))
         colours = np.zeros((len(rows), 3), dtype=np.float32)
-        return PixelBatch(*map(torch.from_numpy, (corners, weights, normals, colours)))
+        return _pixel_batch(corners, weights, normals, colours)
 
     def sight_shares(self, vertex_count: int) -> Float32[Array, " V"]:
         """Return the share of the frames in which each vertex belongs to a face that is in view.
@@ -272,6 +269,18 @@ class RasterFrames:
             rows = self.rows(t)
             count[np.unique(self.faces[self.face[rows[inner[rows]]]])] += 1
         return count / np.float32(max(len(self), 1))
+
+
+def _pixel_batch(
+    corners: Int64[Array, "N 3"],
+    weights: Float32[Array, "N 3"],
+    normals: Float32[Array, "N 3"],
+    colours: Float32[Array, "N 3"],
+) -> PixelBatch:
+    """Pixels as torch reads them; the normals are scaled to unit length in place."""
+    lengths = np.sqrt(np.einsum("nc,nc->n", normals, normals))
+    normals /= np.maximum(lengths, 1e-12)[:, None]
+    return PixelBatch(*map(torch.from_numpy, (corners, weights, normals, colours)))
 
 
 def _neighbours(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from imavatar_deploy.arrays import Array, Bool, Int64, UInt8
+from imavatar_deploy.arrays import Array, Bool, UInt8
 from imavatar_deploy.avatar import Avatar
 from imavatar_deploy.conventions import BONES
 from imavatar_deploy.dataset import FaceDataset
@@ -28,9 +28,9 @@ from imavatar_deploy.tracks import check_edition
 from ..fidelity.implicit_reference import RADIUS, mouth_centre
 from .fit_colours import ColourFit
 from .frame_poses import FramePoses
-from .held_out import MIN_FRAMES, ImageError, held_out_rows, measure
+from .held_out import MIN_FRAMES, ImageError, measure, split_frames
 from .options import RefineSettings
-from .raster_frames import MAX_PIXELS, FaceRegions, RasterFrames, Shots
+from .raster_frames import FaceRegions, RasterFrames, Shots
 from .refinable_student import RefinableStudent
 from .sheet import comparison_sheet
 from .stored_frames import stored_frames
@@ -124,15 +124,13 @@ def refine_student(
     """
     start = time.perf_counter()
     dataset = open_pictures(settings, source.edition)
-    selected = _within_memory(len(dataset), dataset.size)
-    held_out = held_out_rows(len(selected))
-    training = np.setdiff1d(np.arange(len(selected)), held_out)
+    training, held_out = split_frames(len(dataset), dataset.size)
     regions = FaceRegions(
         mouth_centre(source.head), RADIUS, avatar.joints_rest[BONES.index("eyeL") :], EYE_RADIUS
     )
     work = _Refinement(avatar, regions, settings, held, progress)
     size = dataset.size
-    loaded = [Shots.load(dataset, selected[rows], progress) for rows in (held_out, training)]
+    loaded = [Shots.load(dataset, rows, progress) for rows in (held_out, training)]
     del dataset  # its cache holds up to 1 GB of decoded pictures
     (held_shots, held_frames), (shots, frames) = map(work.draw, loaded)
     del loaded
@@ -142,7 +140,7 @@ def refine_student(
     facts: dict[str, Any] = {
         "frames": len(shots),
         "held_out_frames": len(held_shots),
-        "frames_left_out": len(selected) - len(shots) - len(held_shots),
+        "frames_left_out": len(training) + len(held_out) - len(shots) - len(held_shots),
         "picture_size": size,
         "steps": settings.steps,
         "seed": settings.seed,
@@ -236,12 +234,6 @@ class _Refinement:
             poses.step(student, frames, self.progress)
             frames = RasterFrames.draw(self.avatar, poses.shots, self.regions, silent)
         return frames
-
-
-def _within_memory(frames: int, size: int) -> Int64[Array, " N"]:
-    """Rows of evenly spaced frames whose pictures have at most `MAX_PIXELS` together."""
-    count = min(frames, max(MAX_PIXELS // (size * size), MIN_FRAMES))
-    return np.linspace(0, frames - 1, count).astype(np.int64)
 
 
 def _rounded(error: ImageError) -> dict[str, float | None]:

@@ -26,7 +26,8 @@ from imavatar_deploy.exporters.parts.pictures import (
     labelled_outline,
     mouth_rows,
 )
-from imavatar_deploy.exporters.refine.held_out import held_out_rows
+from imavatar_deploy.exporters.refine.held_out import held_out_rows, split_frames
+from imavatar_deploy.exporters.refine.raster_frames import Shots
 from imavatar_deploy.model import ImplicitAvatar, load_checkpoint
 from imavatar_deploy.model.surface.extract import field_of
 from imavatar_deploy.model.surface.field import Field
@@ -70,13 +71,18 @@ def views(shape: Avatar, jaws: Float32[Array, " T"]) -> MouthPictures:
     poses = np.stack([opened_jaw(float(jaw)) for jaw in jaws])
     poses[:, 1] = np.linspace(-0.4, 0.4, len(jaws))
     count = len(jaws)
-    return MouthPictures(
+    shots = Shots(
         np.zeros((count, EXPRESSION_SIZE), np.float32),
         poses,
         np.tile(camera.image_matrix(SIZE, SIZE), (count, 1, 1)),
         np.full((count, SIZE, SIZE, 3), 255, np.uint8),
-        None,
+        np.ones((count, SIZE, SIZE), np.bool_),
     )
+    return MouthPictures(shots, None)
+
+
+def with_image(pictures: MouthPictures, image: UInt8[Array, "T S S 3"]) -> MouthPictures:
+    return replace(pictures, shots=replace(pictures.shots, image=image))
 
 
 def drawn(
@@ -87,8 +93,8 @@ def drawn(
     with Workers() as workers:
         rasteriser = Rasteriser(avatar.faces, SIZE, SIZE, workers)
         for t in range(len(pictures)):
-            posed = pose_plainly(avatar, pictures.expression[t], pictures.pose[t])
-            fragments = rasteriser.draw(posed.vertices, pictures.image_matrix[t])
+            posed = pose_plainly(avatar, pictures.shots.expression[t], pictures.shots.pose[t])
+            fragments = rasteriser.draw(posed.vertices, pictures.shots.image_matrix[t])
             shown = fragments.triangle >= 0
             corners = avatar.faces[fragments.triangle[shown]]
             weights = fragments.barycentrics[shown]
@@ -99,7 +105,7 @@ def drawn(
 class TestRows:
     def test_wide_and_closed_mouths_are_read_and_held_out_frames_are_not(self) -> None:
         poses = np.stack([opened_jaw(jaw) for jaw in np.linspace(0.0, 0.3, 200)])
-        rows = mouth_rows(poses)
+        rows = mouth_rows(poses, split_frames(200, 256)[0])
         assert len(rows) == OPEN_FRAMES + CLOSED_FRAMES
         assert not set(rows.tolist()) & set(held_out_rows(200).tolist())
         jaw = poses[rows, 6]
@@ -109,7 +115,7 @@ class TestRows:
     def test_a_mouth_that_hardly_opens_teaches_nothing(self) -> None:
         poses = np.stack([opened_jaw(jaw) for jaw in np.linspace(0.0, 0.04, 100)])
         poses[: MIN_FRAMES - 1, 6] = 0.2
-        assert len(mouth_rows(poses)) == 0
+        assert len(mouth_rows(poses, np.arange(100))) == 0
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +216,7 @@ def pictures(scene: tuple[Avatar, PartMesh]) -> MouthPictures:
     jaws = np.concatenate([np.linspace(0.1, 0.3, 14), np.zeros(2)]).astype(np.float32)
     blank = views(shape, jaws)
     image = drawn(replace(shape, rest=rest), colours.astype(np.float32), blank, 1.0)
-    return replace(blank, image=np.rint(255.0 * image).astype(np.uint8))
+    return with_image(blank, np.rint(255.0 * image).astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -246,9 +252,9 @@ class TestParts:
     def test_a_fit_that_is_worse_elsewhere_is_left_out(
         self, scene: tuple[Avatar, PartMesh], pictures: MouthPictures
     ) -> None:
-        image = pictures.image.copy()
+        image = pictures.shots.image.copy()
         image[::2] = 255 - image[::2] // 2  # every second frame is fitted to
-        fit = fit_mouth(*scene, replace(pictures, image=image))
+        fit = fit_mouth(*scene, with_image(pictures, image))
         assert not fit.facts["kept"]
         assert fit.parts is scene[1]
         assert "keeps its usual place" in fit.note

@@ -23,7 +23,12 @@ from imavatar_deploy.exporters.fidelity.implicit_reference import mouth_centre
 from imavatar_deploy.exporters.formats.gltf.reader import GlbPlayback
 from imavatar_deploy.exporters.refine.fit_colours import ColourFit
 from imavatar_deploy.exporters.refine.frame_poses import FramePoses
-from imavatar_deploy.exporters.refine.held_out import held_out_rows, measure
+from imavatar_deploy.exporters.refine.held_out import (
+    held_out_rows,
+    measure,
+    split_frames,
+    within_memory,
+)
 from imavatar_deploy.exporters.refine.options import RefineSettings
 from imavatar_deploy.exporters.refine.raster_frames import (
     FaceRegions,
@@ -34,7 +39,6 @@ from imavatar_deploy.exporters.refine.raster_frames import (
 from imavatar_deploy.exporters.refine.refinable_student import RefinableStudent
 from imavatar_deploy.exporters.refine.refine import (
     RefineResult,
-    _within_memory,
     open_pictures,
     refine_student,
 )
@@ -189,10 +193,17 @@ class TestRasterFrames:
         assert agreement > max(without, opposite)
 
     def test_memory_is_bounded(self) -> None:
-        rows = _within_memory(5000, 512)
+        rows = within_memory(5000, 512)
         assert len(rows) * 512 * 512 <= 40_000_000
         assert (rows[0], rows[-1]) == (0, 4999)
-        assert len(_within_memory(100, 256)) == 100
+        assert len(within_memory(100, 256)) == 100
+
+    @pytest.mark.parametrize("count", [150, 442, 5000])
+    def test_held_out_frames_are_a_tenth_of_those_in_memory(self, count: int) -> None:
+        fitted, held_out = split_frames(count, 512)
+        np.testing.assert_array_equal(np.union1d(fitted, held_out), within_memory(count, 512))
+        assert not set(fitted.tolist()) & set(held_out.tolist())
+        assert len(held_out) == pytest.approx((len(fitted) + len(held_out)) / 10, abs=2)
 
 
 @pytest.mark.parametrize("count", [10, 24, 150, 400, 3000])
