@@ -29,7 +29,6 @@ from ..bust import NO_BOUNDS, Bounds, clipped
 from ..mesh_cleanup import without_strays
 from ..settings import ExportSettings
 from .reference_poses import CORNER_NAMES, CORNERS, reference_poses
-from .viewed_frames import cameras_of
 
 JAW_OPENING = 0.2
 """Radians by which the jaw is opened to locate the lips."""
@@ -124,7 +123,7 @@ class ImplicitRenderer:
         size = (views.size, views.size)
         renderings = []
         with progress("implicit renders", len(views.pose)) as advance:
-            for *row, camera in zip(views.expression, views.pose, cameras_of(views), strict=True):
+            for *row, camera in zip(views.expression, views.pose, views.cameras, strict=True):
                 frame = Frame(*(torch.from_numpy(values).to(device) for values in row))
                 renderings.append(
                     render(

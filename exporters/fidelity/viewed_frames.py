@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from imavatar_deploy.arrays import Array, Float32
 from imavatar_deploy.camera import Camera
 from imavatar_deploy.fidelity.reference_frames import ReferenceFrames
@@ -30,13 +28,6 @@ class ViewedFrames(ReferenceFrames):
         return cls(expression, pose, views[0], blank.rgb, blank.normal, blank.regions, views)
 
     @property
-    def image_matrix(self) -> Float32[Array, "T 3 4"]:
-        """Projection to pixels of each frame."""
-        return np.stack([view.image_matrix(self.size, self.size) for view in self.views])
-
-
-def cameras_of(frames: ReferenceFrames) -> tuple[Camera, ...]:
-    """The camera of each frame."""
-    if isinstance(frames, ViewedFrames):
-        return frames.views
-    return (frames.camera,) * len(frames.pose)
+    def cameras(self) -> tuple[Camera, ...]:
+        """The camera of each frame."""
+        return self.views

@@ -111,10 +111,14 @@ class ReferenceFrames:
         return int(self.rgb.shape[1])
 
     @property
+    def cameras(self) -> tuple[Camera, ...]:
+        """The camera of each frame, the same of all."""
+        return (self.camera,) * len(self.pose)
+
+    @property
     def image_matrix(self) -> Float32[Array, "T 3 4"]:
-        """Projection to pixels of each frame, the same in all."""
-        matrix = self.camera.image_matrix(self.size, self.size)
-        return np.repeat(matrix[None], len(self.pose), axis=0)
+        """Projection to pixels of each frame."""
+        return np.stack([camera.image_matrix(self.size, self.size) for camera in self.cameras])
 
     @property
     def mouths(self) -> list[Bool[Array, "N N"]]:

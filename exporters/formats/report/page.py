@@ -354,8 +354,8 @@ def _cell(report: StageReport, metric: str) -> str:
     """Median, worst frame and limits of a metric."""
     if metric not in report.measures:
         frame_metric = metric.removeprefix(MOUTH_PREFIX)
-        seen = frame_metric != metric and frame_metric in report.measures
-        return "not in view" if seen else "not known"
+        of_region = frame_metric != metric and frame_metric in report.measures
+        return "not in view" if of_region else "not known"
     worst = WORST_PREFIX + metric
     text = escape(f"{report.value_text(metric)} ({report.value_text(worst)})")
     if {metric, worst} & set(report.misses()):
