@@ -34,12 +34,12 @@ from imavatar_deploy.tracks import read_track
 from imavatar_deploy.viewer.avatar_file import encode
 from imavatar_deploy.vision import FaceTracker
 
+from ..web_scripts import HEAD
 from .programs import NODE_MODULES, ROOT
 
 RUNTIME = NODE_MODULES / "onnxruntime-web" / "dist"
 AXE = ROOT / "tools" / "viewer" / "node_modules" / "axe-core" / "axe.min.js"
 
-HEAD = "document.querySelector('imavatar-head')"
 FAKE_DEVICE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 SIZE = (640, 480)

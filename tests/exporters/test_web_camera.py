@@ -31,8 +31,7 @@ from imavatar_deploy.viewer.avatar_file import encode
 
 from ..students import random_student
 from ..tiny_avatar import tiny_avatar
-
-HEAD = "document.querySelector('imavatar-head')"
+from ..web_scripts import HEAD
 
 
 @pytest.fixture

@@ -31,11 +31,10 @@ from imavatar_deploy.viewer.avatar_file import decode, encode
 
 from ..students import random_student
 from ..tiny_avatar import tiny_avatar
+from ..web_scripts import HEAD, NEXT_FRAME, lose_and_restore_context
 
 pytestmark = pytest.mark.usefixtures("browser_here")
 
-HEAD = "document.querySelector('imavatar-head')"
-NEXT_FRAME = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 
 MICROMETRE = UNITS_PER_METRE / 1e6
 LARGEST_DISTANCE = 3 * MICROMETRE
@@ -200,20 +199,7 @@ def test_the_surface_survives_a_lost_context(page: Page) -> None:
     expression = np.full(50, 0.3, dtype=np.float32)
     pose = np.full(POSE_SIZE, 0.1, dtype=np.float32)
     before = geometry(page, expression, pose)
-    page.evaluate(
-        f"""(async () => {{
-          const canvas = {HEAD}.shadowRoot.querySelector("canvas");
-          const lose = canvas.getContext("webgl2").getExtension("WEBGL_lose_context");
-          const event = (name) => new Promise((done) => canvas.addEventListener(name, done));
-          const lost = event("webglcontextlost");
-          lose.loseContext();
-          await lost;
-          await {NEXT_FRAME};
-          const restored = event("webglcontextrestored");
-          lose.restoreContext();
-          await restored;
-        }})()"""
-    )
+    lose_and_restore_context(page)
     for earlier, later in zip(before, geometry(page, expression, pose), strict=True):
         assert np.array_equal(earlier, later)
 

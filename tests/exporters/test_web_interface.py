@@ -24,11 +24,10 @@ from imavatar_deploy.viewer.avatar_file import encode
 
 from ..students import random_student
 from ..tiny_avatar import tiny_avatar
+from ..web_scripts import HEAD, NEXT_FRAME
 
 pytestmark = pytest.mark.usefixtures("browser_here", "limited_browser")
 
-HEAD = "document.querySelector('imavatar-head')"
-NEXT_FRAME = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 PRESETS = ("Neutral", "Smile", "Surprise", "Sad", "Angry", "Blink", "Kiss", "Speak")
 
 CATCH_DOWNLOADS = """

@@ -41,12 +41,11 @@ from imavatar_deploy.viewer.avatar_file import encode
 
 from ..students import random_student
 from ..tiny_avatar import tiny_avatar
+from ..web_scripts import HEAD, NEXT_FRAME, lose_and_restore_context
 
 pytestmark = pytest.mark.usefixtures("limited_browser")
 needs_browser = pytest.mark.usefixtures("browser_here")
 
-ELEMENT = "document.querySelector('imavatar-head')"
-NEXT_FRAME = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 SIZE = 96
 AXE = Path(__file__).parents[2] / "tools" / "viewer" / "node_modules" / "axe-core" / "axe.min.js"
 
@@ -79,7 +78,7 @@ def shared_page(site: Path, browser_here: None) -> Iterator[Page]:
 @pytest.fixture
 def page(shared_page: Page) -> Page:
     """The bundled avatar's page, neutral, without a track that plays."""
-    shared_page.evaluate(f"{ELEMENT}.reset()")
+    shared_page.evaluate(f"{HEAD}.reset()")
     return shared_page
 
 
@@ -139,7 +138,7 @@ def pixels(page: Page) -> NDArray[np.float32]:
     """What the head shows now, from the front, `[SIZE, SIZE, 3]`."""
     text = page.evaluate(
         f"""(() => {{
-          const head = {ELEMENT};
+          const head = {HEAD};
           const {{expression, pose}} = head.flame;
           const {{worldToCamera: w, intrinsics: [fx, fy, cx, cy]}} = head.avatar.camera;
           const s = {SIZE};
@@ -176,7 +175,7 @@ def test_every_slider_shows_its_own_expression(page: Page, sample: AvatarFolder)
     neutral = pixels(page)
     for index, name in enumerate(names):
         move(page, name, 1)
-        assert page.evaluate(f"{ELEMENT}.flame.expression[{index}]") == 1
+        assert page.evaluate(f"{HEAD}.flame.expression[{index}]") == 1
         shown = pixels(page)
         differences = ((shown[within] - faces) ** 2).mean(axis=(1, 2))
         assert differences.argmin() == index, name
@@ -192,7 +191,7 @@ def test_the_sliders_of_head_jaw_and_eyes(page: Page) -> None:
     neutral = pixels(page)
     for name, value, index in (("pose-4", 0.5, 4), ("pose-6", 0.3, 6), ("pose-10", 0.4, 13)):
         move(page, name, value)
-        assert page.evaluate(f"{ELEMENT}.flame.pose[{index}]") == pytest.approx(value)
+        assert page.evaluate(f"{HEAD}.flame.pose[{index}]") == pytest.approx(value)
         assert np.abs(pixels(page) - neutral).max() > 20
         page.evaluate("document.querySelector('[data-reset]').click()")
         assert page.evaluate(f"document.querySelector('input[name={name}]').value") == "0"
@@ -223,15 +222,15 @@ def drop(page: Page, text: str) -> str:
 
 def test_a_dropped_track_plays_pauses_and_is_scrubbed(page: Page) -> None:
     assert drop(page, track()) == "track.json"
-    state = page.evaluate(f"{ELEMENT}.playback")
+    state = page.evaluate(f"{HEAD}.playback")
     assert state["playing"]
     assert state["duration"] == pytest.approx(2)
     page.evaluate("new Promise((done) => setTimeout(done, 400))")
-    assert page.evaluate(f"{ELEMENT}.playback.seconds") > 0
+    assert page.evaluate(f"{HEAD}.playback.seconds") > 0
     page.evaluate("document.querySelector('[data-play]').click()")
     assert page.evaluate("document.querySelector('[data-play]').textContent") == "Play"
     move(page, "time", 1)
-    assert page.evaluate(f"{ELEMENT}.flame.pose[6]") == pytest.approx(0.15)
+    assert page.evaluate(f"{HEAD}.flame.pose[6]") == pytest.approx(0.15)
     slider = page.evaluate("document.querySelector('input[name=pose-6]').value")
     assert float(slider) == pytest.approx(0.15)
 
@@ -240,7 +239,7 @@ def test_reduced_motion_does_not_start_a_track(page: Page) -> None:
     reduced = {"name": "prefers-reduced-motion", "value": "reduce"}
     page.send("Emulation.setEmulatedMedia", features=[reduced])
     assert drop(page, track()) == "track.json"
-    assert not page.evaluate(f"{ELEMENT}.playback.playing")
+    assert not page.evaluate(f"{HEAD}.playback.playing")
     page.send("Emulation.setEmulatedMedia", features=[])
 
 
@@ -271,20 +270,7 @@ def test_other_files_get_a_sentence(page: Page, text: str, sentence: str) -> Non
 
 def test_a_lost_context_is_recovered(page: Page) -> None:
     neutral = pixels(page)
-    page.evaluate(
-        f"""(async () => {{
-          const canvas = {ELEMENT}.shadowRoot.querySelector("canvas");
-          const lose = canvas.getContext("webgl2").getExtension("WEBGL_lose_context");
-          const event = (name) => new Promise((done) => canvas.addEventListener(name, done));
-          const lost = event("webglcontextlost");
-          lose.loseContext();
-          await lost;
-          await {NEXT_FRAME};
-          const restored = event("webglcontextrestored");
-          lose.restoreContext();
-          await restored;
-        }})()"""
-    )
+    lose_and_restore_context(page)
     page.evaluate(NEXT_FRAME)
     assert np.array_equal(pixels(page), neutral)
 
@@ -295,7 +281,7 @@ def test_dragging_keys_and_the_wheel_turn_the_view(page: Page) -> None:
         return str(page.send("Page.captureScreenshot", format="png")["data"])
 
     views = [shown()]
-    page.evaluate(f"{ELEMENT}.shadowRoot.querySelector('canvas').focus()")
+    page.evaluate(f"{HEAD}.shadowRoot.querySelector('canvas').focus()")
     page.send("Input.dispatchKeyEvent", type="keyDown", key="ArrowLeft")
     views.append(shown())
     for kind, x in (("mousePressed", 200), ("mouseMoved", 260), ("mouseReleased", 260)):
@@ -491,14 +477,14 @@ def test_a_lost_track_gets_a_sentence(site: Path, tmp_path: Path) -> None:
     with opened(tmp_path / "site") as page:
         page.evaluate(
             f"""(async () => {{
-              const text = () => {ELEMENT}.shadowRoot.querySelector("[role=alert]").textContent;
+              const text = () => {HEAD}.shadowRoot.querySelector("[role=alert]").textContent;
               for (let i = 0; i < 100 && !text(); i++)
                 await new Promise((done) => setTimeout(done, 100));
             }})()"""
         )
-        text = page.evaluate(f"{ELEMENT}.shadowRoot.querySelector('[role=alert]').textContent")
+        text = page.evaluate(f"{HEAD}.shadowRoot.querySelector('[role=alert]').textContent")
         assert text == "The track could not be loaded: the server answered 404."
-        assert page.evaluate(f"Boolean({ELEMENT}.avatar)"), "the avatar is shown without it"
+        assert page.evaluate(f"Boolean({HEAD}.avatar)"), "the avatar is shown without it"
 
 
 @needs_browser
@@ -507,12 +493,12 @@ def test_a_page_plays_the_track_of_the_export(site: Path, tmp_path: Path) -> Non
     write_page(tmp_path / "site", (site / BINARY).read_bytes(), talk)
     with opened(tmp_path / "site") as page:
         for _ in range(50):
-            if page.evaluate(f"{ELEMENT}.playback.playing"):
+            if page.evaluate(f"{HEAD}.playback.playing"):
                 break
             page.evaluate("new Promise((done) => setTimeout(done, 100))")
-        page.evaluate(f"{ELEMENT}.pause(), {ELEMENT}.seek(40 / {talk.fps})")
-        shown = page.evaluate(f"[...{ELEMENT}.flame.expression]")
-        duration = page.evaluate(f"{ELEMENT}.playback.duration")
+        page.evaluate(f"{HEAD}.pause(), {HEAD}.seek(40 / {talk.fps})")
+        shown = page.evaluate(f"[...{HEAD}.flame.expression]")
+        duration = page.evaluate(f"{HEAD}.playback.duration")
         assert page.errors() == []
     assert np.allclose(shown, talk.expression[40], atol=1e-4)
     assert duration == pytest.approx(len(talk) / talk.fps)
@@ -570,8 +556,8 @@ def test_the_element_works_in_a_page_of_ones_own(site: Path, tmp_path: Path) -> 
     )
     with opened(folder) as page:
         shown = page.evaluate(
-            f"[{ELEMENT}.flame.expression[{ELEMENT}.avatar.expressionNames.indexOf('mouthSmileLeft')],"
-            f" {ELEMENT}.clientHeight]"
+            f"[{HEAD}.flame.expression[{HEAD}.avatar.expressionNames.indexOf('mouthSmileLeft')],"
+            f" {HEAD}.clientHeight]"
         )
         assert page.errors() == []
     assert shown == [pytest.approx(0.8), 480]

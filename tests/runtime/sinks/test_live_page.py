@@ -33,8 +33,8 @@ from imavatar_deploy.runtime.sinks.http.requests import FOLLOW, PAGES
 from imavatar_deploy.tracks import read_track, write_track
 
 from ...processes import Child, started
+from ...web_scripts import HEAD
 
-ELEMENT = "document.querySelector('imavatar-head')"
 LIMIT = 120.0
 """Seconds of one run."""
 
@@ -126,7 +126,7 @@ def poses(page: Page, count: int = 8) -> np.ndarray:
         f"""(async () => {{
           const rows = [];
           for (let i = 0; i < {count}; i++) {{
-            const {{expression, pose}} = {ELEMENT}.flame;
+            const {{expression, pose}} = {HEAD}.flame;
             rows.push([...expression, ...pose]);
             await new Promise((done) => setTimeout(done, 150));
           }}
@@ -140,9 +140,9 @@ def test_the_page_follows_a_sender(page: Page, tmp_path: Path) -> None:
     port = free_udp_port()
     with sender(port), run(source=f"udp://127.0.0.1:{port}") as (_, address):
         page.open(address)
-        wait(page, f"{ELEMENT}?.live?.received > 30")
+        wait(page, f"{HEAD}?.live?.received > 30")
         assert np.ptp(poses(page), axis=0).max() > 0.02, "the head moves"
-        counts = page.evaluate(f"{ELEMENT}.live")
+        counts = page.evaluate(f"{HEAD}.live")
         assert (counts["lost"], counts["refused"]) == (0, 0)
         assert page.evaluate("document.getElementById('mode').textContent") == (
             "drawn in this browser"
@@ -155,7 +155,7 @@ def test_the_page_follows_a_sender(page: Page, tmp_path: Path) -> None:
         assert not draws(address), "the pictures that the page showed at first have ended"
         page.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'm'}))")
         wait(page, "document.getElementById('head').naturalWidth === 96")
-        assert page.evaluate(f"{ELEMENT} === null")
+        assert page.evaluate(f"{HEAD} === null")
         assert draws(address)
 
 
@@ -237,7 +237,7 @@ def browser_picture(page: Page) -> np.ndarray:
     """The same of the page's present face and view, without anti-aliasing."""
     values = page.evaluate(
         f"""(() => {{
-          const head = {ELEMENT};
+          const head = {HEAD};
           const {{expression, pose}} = head.flame;
           const matrix = head.camera.imageMatrix({SIDE}, {SIDE});
           return [...head.pixels(expression, pose, matrix, {SIDE}, {SIDE})];
@@ -252,7 +252,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 def settled(page: Page) -> None:
     """Wait until the face and the view stay; the buffer shows a frame somewhat later."""
-    view = f"JSON.stringify([{ELEMENT}.flame, {ELEMENT}.camera.imageMatrix({SIDE}, {SIDE})])"
+    view = f"JSON.stringify([{HEAD}.flame, {HEAD}.camera.imageMatrix({SIDE}, {SIDE})])"
     before = ""
     for _ in range(100):
         now = str(page.evaluate(view))
@@ -271,7 +271,7 @@ def test_the_browser_looks_through_the_cameras_of_a_recording(
     options = ("--antialias", "none", "--shading", "student", "--loop", "--size", str(SIDE))
     with run(*options, source=source) as (_, address):
         page.open(address)
-        wait(page, f"{ELEMENT}?.live?.received > 10")
+        wait(page, f"{HEAD}?.live?.received > 10")
         fidelities = []
         for number in range(3):
             command(address, pause=True)
@@ -283,7 +283,7 @@ def test_the_browser_looks_through_the_cameras_of_a_recording(
             command(address, pause=False)
             time.sleep(1.0)
         assert min(fidelities) >= LEAST_PSNR, fidelities
-        assert page.evaluate(f"{ELEMENT}.live.refused") == 0
+        assert page.evaluate(f"{HEAD}.live.refused") == 0
         assert_touching_frees_the_view(page, address)
         # a page that is busy for seconds may request on a connection that was just closed as idle
         assert [error for error in page.errors() if "/stats.json" not in error] == []
@@ -291,7 +291,7 @@ def test_the_browser_looks_through_the_cameras_of_a_recording(
 
 def assert_touching_frees_the_view(page: Page, address: str) -> None:
     """A turned view stays where it is; `reset` returns to the camera of the motion."""
-    matrix = f"{ELEMENT}.camera.imageMatrix({SIDE}, {SIDE}).map((value) => value.toFixed(6)).join()"
+    matrix = f"{HEAD}.camera.imageMatrix({SIDE}, {SIDE}).map((value) => value.toFixed(6)).join()"
 
     def views() -> set[str]:
         shown = set()
@@ -301,19 +301,19 @@ def assert_touching_frees_the_view(page: Page, address: str) -> None:
         return shown
 
     assert len(views()) > 2, "the camera moves"
-    page.evaluate(f"{ELEMENT}.turn(0.1, 0)")
+    page.evaluate(f"{HEAD}.turn(0.1, 0)")
     assert len(views()) == 1, "the user's view stays"
     page.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'r'}))")
     assert len(views()) > 2
-    page.evaluate(f"{ELEMENT}.zoom(1.2)")
+    page.evaluate(f"{HEAD}.zoom(1.2)")
     assert len(views()) == 1
-    page.evaluate(f"{ELEMENT}.reset()")
+    page.evaluate(f"{HEAD}.reset()")
     command(address, pause=True)
     settled(page)
     assert psnr(run_picture(address), browser_picture(page)) >= LEAST_PSNR
-    page.evaluate(f"{ELEMENT}.unfollow()")
+    page.evaluate(f"{HEAD}.unfollow()")
     front = page.evaluate(matrix)
-    page.evaluate(f"{ELEMENT}.reset()")
+    page.evaluate(f"{HEAD}.reset()")
     assert page.evaluate(matrix) == front, "without a run the view is from the front"
     assert psnr(run_picture(address), browser_picture(page)) < 25, "another view is seen to differ"
 
@@ -324,13 +324,13 @@ def test_the_page_stays_in_front_with_camera_front(
     source = recording((3.0, 3.0))
     with run("--camera", "front", "--loop", source=source) as (_, address):
         page.open(address)
-        wait(page, f"{ELEMENT}?.live?.received > 10")
-        view = f"{ELEMENT}.camera.imageMatrix(96, 96).join()"
+        wait(page, f"{HEAD}?.live?.received > 10")
+        view = f"{HEAD}.camera.imageMatrix(96, 96).join()"
         before = page.evaluate(view)
-        page.evaluate(f"{ELEMENT}.reset()")
+        page.evaluate(f"{HEAD}.reset()")
         time.sleep(0.5)
         assert page.evaluate(view) == before
-        assert page.evaluate(f"{ELEMENT}.live.refused") == 0
+        assert page.evaluate(f"{HEAD}.live.refused") == 0
 
 
 # Runs in this process: faces that nod, behind the page's own sink
@@ -378,7 +378,7 @@ def wait_for_pictures(page: Page, reason: str) -> None:
     wait(page, f"document.getElementById('mode').textContent.includes({reason!r})")
     wait(page, "document.getElementById('head').naturalWidth === 64")
     assert mode(page).startswith("drawn by the run: ")
-    assert page.evaluate(f"{ELEMENT} === null")
+    assert page.evaluate(f"{HEAD} === null")
 
 
 def nods(page: Page) -> bool:
@@ -388,12 +388,12 @@ def nods(page: Page) -> bool:
 def test_the_page_recovers_when_the_run_starts_again(page: Page, stream: Stream) -> None:
     with nodding("http://127.0.0.1:0", stream) as address:
         page.open(address)
-        wait(page, f"{ELEMENT}?.live?.received > 5")
+        wait(page, f"{HEAD}?.live?.received > 5")
         page.evaluate(
             f"""(() => {{
               window.events = [];
               for (const name of ["connected", "disconnected"])
-                {ELEMENT}.addEventListener(name, () => window.events.push(name));
+                {HEAD}.addEventListener(name, () => window.events.push(name));
             }})()"""
         )
         assert nods(page)
@@ -412,11 +412,11 @@ def test_another_avatar_is_loaded_when_the_run_starts_again(
 ) -> None:
     with nodding("http://127.0.0.1:0", stream) as address:
         page.open(address)
-        wait(page, f"{ELEMENT}?.live?.received > 5")
+        wait(page, f"{HEAD}?.live?.received > 5")
     wait(page, "document.getElementById('state').textContent === 'the run has ended'")
     other = open_avatar(tiny_avatar_folder)
     with nodding(address, replace(stream, folder=other)):
-        wait(page, f"{ELEMENT}?.avatar?.vertexCount < 1000")
+        wait(page, f"{HEAD}?.avatar?.vertexCount < 1000")
         assert mode(page) == "drawn in this browser"
     wait(page, "document.getElementById('state').textContent === 'the run has ended'")
     without_student = AvatarFolder(other.path, other.avatar, {"files": {}})
@@ -453,7 +453,7 @@ def test_pictures_are_shown_where_the_connection_carries_no_websocket(
 def test_a_page_with_a_token_draws_and_steers(page: Page, stream: Stream) -> None:
     with nodding("http://0.0.0.0:0", stream) as address:
         page.open(address)
-        wait(page, f"{ELEMENT}?.live?.received > 5")
+        wait(page, f"{HEAD}?.live?.received > 5")
         assert nods(page)
         page.evaluate("document.dispatchEvent(new KeyboardEvent('keydown', {key: ' '}))")
         wait(page, "document.getElementById('state').textContent === 'paused'")
@@ -469,7 +469,7 @@ def test_a_mirrored_run_is_mirrored_in_the_browser(page: Page, stream: Stream) -
     for mirrored in (False, True):
         with nodding("http://127.0.0.1:0", replace(stream, mirrored=mirrored), turn=0.5) as address:
             page.open(address)
-            wait(page, f"Math.abs(({ELEMENT}?.flame.pose[4] ?? 0) - 0.5) < 0.01")
+            wait(page, f"Math.abs(({HEAD}?.flame.pose[4] ?? 0) - 0.5) < 0.01")
             page.evaluate("document.querySelectorAll('aside, footer').forEach((e) => e.remove())")
             shown.append(screenshot(page))
     straight, flipped = (image.astype(int) for image in shown)
@@ -493,13 +493,13 @@ def test_an_embedded_head_follows_a_run(page: Page, stream: Stream, tmp_path: Pa
                     re.sub(r"connect-src 'self'( ws:[^;]*)?", policy, text), encoding="utf-8"
                 )
                 page.open(f"{site}index.html")
-                wait(page, f"{ELEMENT}?.avatar")
+                wait(page, f"{HEAD}?.avatar")
                 port = address.split("/?")[0].rpartition(":")[2]
                 page.evaluate(
                     f"""(() => {{
                       window.events = [];
                       for (const name of ["connected", "disconnected"])
-                        {ELEMENT}.addEventListener(name, () => window.events.push(name));
+                        {HEAD}.addEventListener(name, () => window.events.push(name));
                       {example.replace("8080", port)}
                     }})()"""
                 )
@@ -508,8 +508,8 @@ def test_an_embedded_head_follows_a_run(page: Page, stream: Stream, tmp_path: Pa
                     "connected" if allowed else "disconnected"
                 )
                 assert nods(page) is allowed
-                page.evaluate(f"{ELEMENT}.unfollow()")
-                assert page.evaluate(f"{ELEMENT}.live ?? null") is None
+                page.evaluate(f"{HEAD}.unfollow()")
+                assert page.evaluate(f"{HEAD}.live ?? null") is None
 
 
 def test_the_motion_of_another_head_model_gets_a_sentence(
@@ -524,16 +524,16 @@ def test_the_motion_of_another_head_model_gets_a_sentence(
         target = f"http://127.0.0.1:0/?origin={site.rstrip('/')}"
         with nodding(target, replace(stream, edition="flame2020")) as address:
             page.open(f"{site}index.html")
-            wait(page, f"{ELEMENT}?.avatar")
+            wait(page, f"{HEAD}?.avatar")
             address = address.replace("http", "ws").rstrip("/")
             page.evaluate(
                 f"""(() => {{
                   window.texts = [];
-                  {ELEMENT}.addEventListener("error", (event) => window.texts.push(event.detail));
-                  {ELEMENT}.follow({address + "/live"!r});
+                  {HEAD}.addEventListener("error", (event) => window.texts.push(event.detail));
+                  {HEAD}.follow({address + "/live"!r});
                 }})()"""
             )
-            wait(page, f"{ELEMENT}.live.refused > 5")
+            wait(page, f"{HEAD}.live.refused > 5")
             assert page.evaluate("window.texts") == [
                 "The motion is for the head model flame2020, and this avatar has openhead."
             ]
